@@ -1,0 +1,51 @@
+"""The exceptions of core. Each says what is wrong, names the thing, and says what to do."""
+
+from __future__ import annotations
+
+
+class GluewrightError(Exception):
+    """The base of every exception that gluewright raises itself."""
+
+
+class ConcurrentUpdate(GluewrightError):  # noqa: N818 - the field's own term
+    """Another writer changed the same thing first, or is changing it now. Nothing of this writer was applied."""
+
+
+class StateInvalid(GluewrightError):  # noqa: N818
+    """A state document cannot be read: not JSON, or written by a newer version of gluewright."""
+
+
+class StorageError(GluewrightError):
+    """A storage operation failed. The subclasses tell why."""
+
+
+class ObjectNotFound(StorageError):  # noqa: N818
+    """No object has that key."""
+
+
+class StorageDenied(StorageError):  # noqa: N818
+    """The storage refused the operation: missing permission or a read-only target."""
+
+
+class StorageFull(StorageError):  # noqa: N818
+    """The disk or quota behind the storage is exhausted."""
+
+
+class StorageUnreachable(StorageError):  # noqa: N818
+    """The storage did not answer: wrong endpoint, Region or network."""
+
+
+class TableError(GluewrightError):
+    """A table cannot be read or published as asked. The subclasses tell why."""
+
+
+class RowsOutsidePartitions(TableError):  # noqa: N818
+    """Rows belong to partitions that the publish was not asked to replace. Nothing was published."""
+
+
+class TableMismatch(TableError):  # noqa: N818
+    """The rows, the declared table and the table in the catalog do not have the same columns or partitioning."""
+
+
+class TableUnsupported(TableError):  # noqa: N818
+    """The table is of a kind on which the operation would not be safe."""
