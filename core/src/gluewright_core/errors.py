@@ -49,3 +49,19 @@ class TableMismatch(TableError):  # noqa: N818
 
 class TableUnsupported(TableError):  # noqa: N818
     """The table is of a kind on which the operation would not be safe."""
+
+
+class ArgumentsInvalid(GluewrightError):  # noqa: N818
+    """The command line does not fit the job's declared arguments. Every wrong argument is named at once."""
+
+
+class ArgumentsDeclarationError(GluewrightError):
+    """A job's arguments class cannot be filled from a command line: not a frozen dataclass, or an unknown type."""
+
+
+class SecretUnavailable(GluewrightError):  # noqa: N818
+    """A secret that the job refers to cannot be read: missing, denied, or without the JSON key asked for."""
+
+
+class CountsDoNotAddUp(GluewrightError):  # noqa: N818
+    """A step read more or fewer rows than it wrote, quarantined and ignored together."""
