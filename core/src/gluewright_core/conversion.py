@@ -1,0 +1,322 @@
+"""Text and JSON to the types that a job's arguments may have.
+
+| type                     | text                                                                               |
+|--------------------------|------------------------------------------------------------------------------------|
+| `str`                    | as it is                                                                           |
+| `int`, `float`, `Decimal`| digits, as Python reads them; NaN and infinity are refused                         |
+| `bool`                   | true, false, yes, no, 1, 0                                                         |
+| `date`                   | 2024-01-31                                                                         |
+| `datetime`               | 2024-01-31T12:00:00, with an offset or Z; without one it is UTC. The result is UTC |
+| an `Enum`                | a member's name or value                                                           |
+| `Secret`                 | a reference, see `gluewright_core.secret`                                          |
+| `X | None`               | as X; empty text is None unless X is `str`                                         |
+| `list[X]`                | a,b,c or a JSON array; empty text is an empty list                                 |
+| `dict`, `dict[str, X]`   | a JSON object                                                                      |
+| a frozen dataclass       | a JSON object with its fields                                                      |
+
+A field's text for ``--help`` stands in ``Annotated[X, "text"]``, or in the field's metadata under ``help``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any
+
+from gluewright_core.errors import ArgumentsDeclarationError
+from gluewright_core.secret import Secret
+
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+
+
+class Mismatch(ValueError):  # noqa: N818 - becomes part of ArgumentsInvalid
+    """A value does not fit its type; ``where`` is the path inside a JSON value, such as ``.keys[2]``."""
+
+    def __init__(self, expected: str, given: str | None, where: str = "") -> None:
+        super().__init__(expected)
+        self.expected, self.given, self.where = expected, given, where
+
+    def inside(self, where: str) -> Mismatch:
+        """Return the same mismatch seen from the value that contains it."""
+        return Mismatch(self.expected, self.given, where + self.where)
+
+
+def from_text(text: str, kind: Any) -> Any:
+    """Return ``text`` as a value of the type ``kind``.
+
+    Raises:
+        Mismatch: the text does not fit the type.
+    """
+    if _optional(kind):
+        return None if text == "" and _inner(kind) is not str else from_text(text, _inner(kind))
+    if _is_list(kind) and not text.lstrip().startswith("["):
+        return (
+            [_at(f"[{i}]", from_text, item.strip(), _item(kind)) for i, item in enumerate(text.split(","))]
+            if text
+            else []
+        )
+    if _is_json(kind):
+        return from_json(_decoded(text, kind), kind)
+    return _scalar(text, kind)
+
+
+def from_json(value: Any, kind: Any) -> Any:
+    """Return a decoded JSON value as a value of the type ``kind``; text in it is read as on the command line.
+
+    Raises:
+        Mismatch: the value, or one inside it, does not fit the type.
+    """
+    if kind is Any:
+        return _plain(value)
+    if _optional(kind):
+        return None if value is None else from_json(value, _inner(kind))
+    if _is_json(kind):
+        return _container(value, kind)
+    if isinstance(value, bool) and kind is bool:
+        return value
+    if isinstance(value, str) or _is_number_for(value, kind):
+        return _scalar(str(value), kind)
+    raise _unfit(value, kind)
+
+
+def expected(kind: Any) -> str:
+    """Say in a few words what text fits the type."""
+    if _optional(kind):
+        return f"{expected(_inner(kind))}, or nothing"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "one of " + ", ".join(member.name for member in kind)
+    if _is_list(kind):
+        return f"a list: each item {expected(_item(kind))}"
+    if _is_dict(kind):
+        return "a JSON object"
+    if dataclasses.is_dataclass(kind):
+        return "a JSON object with " + ", ".join(field.name for field in dataclasses.fields(kind))
+    return _SCALARS[kind][1] if kind in _SCALARS else "JSON"
+
+
+def check(kind: Any, where: str) -> None:
+    """Refuse a declared type that nothing here can read.
+
+    Raises:
+        ArgumentsDeclarationError: names the field and the types there are.
+    """
+    if kind is Any or kind in _SCALARS or (isinstance(kind, type) and issubclass(kind, Enum)):
+        return
+    if _optional(kind):
+        check(_inner(kind), where)
+    elif _is_list(kind) or _is_dict(kind):
+        check(_item(kind), where)
+    elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        fields_of(kind)
+    else:
+        raise ArgumentsDeclarationError(
+            f"{where}: no argument can be read as {type_name(kind)}; use str, int, float, bool, date, datetime, "
+            "Decimal, an Enum, Secret, X | None, list[X], dict[str, X] or a frozen dataclass"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A field of an arguments class: its type, its text for ``--help``, and where its default comes from."""
+
+    kind: Any
+    help: str
+    field: dataclasses.Field[Any]
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.field.default is dataclasses.MISSING and self.field.default_factory is dataclasses.MISSING
+
+    def default(self) -> Any:
+        """Return the default. Only for a parameter that is not required."""
+        factory = self.field.default_factory
+        return self.field.default if factory is dataclasses.MISSING else factory()
+
+
+def fields_of(record: type) -> dict[str, Parameter]:
+    """Return the fields of a frozen dataclass by name.
+
+    Raises:
+        ArgumentsDeclarationError: it is no frozen dataclass, or a field has a type that cannot be read.
+    """
+    if not dataclasses.is_dataclass(record) or not record.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ArgumentsDeclarationError(f"{record.__name__} is not a frozen dataclass; declare @dataclass(frozen=True)")
+    hints = typing.get_type_hints(record, include_extras=True)
+    parameters = {
+        field.name: _parameter(field, hints[field.name]) for field in dataclasses.fields(record) if field.init
+    }
+    for name, parameter in parameters.items():
+        check(parameter.kind, f"{record.__name__}.{name}")
+    return parameters
+
+
+def _parameter(field: dataclasses.Field[Any], hint: Any) -> Parameter:
+    notes: tuple[Any, ...] = getattr(hint, "__metadata__", ())
+    texts = [note for note in (*notes, field.metadata.get("help")) if isinstance(note, str)]
+    return Parameter(typing.get_args(hint)[0] if notes else hint, " ".join(texts), field)
+
+
+def holds_secret(kind: Any) -> bool:
+    """Say whether a value of the type is a secret or contains one, so that its text may not be shown."""
+    if kind is Secret:
+        return True
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return any(holds_secret(parameter.kind) for parameter in fields_of(kind).values())
+    return any(holds_secret(inner) for inner in typing.get_args(kind))
+
+
+def type_name(kind: Any) -> str:
+    """Return the type as its declaration reads."""
+    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")
+
+
+def _integer(text: str) -> int:
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ValueError
+    return number
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ValueError
+    return text.lower() in _TRUE
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+_SCALARS: dict[Any, tuple[Callable[[str], Any], str]] = {
+    str: (str, "text"),
+    int: (_integer, "a whole number"),
+    float: (_finite, "a number"),
+    Decimal: (_decimal, "a decimal number"),
+    bool: (_truth, "true or false"),
+    date: (date.fromisoformat, "a date such as 2024-01-31"),
+    datetime: (_instant, "a timestamp such as 2024-01-31T12:00:00Z"),
+    Secret: (Secret, "a reference to a secret: secretsmanager:<name>[#<key>], ssm:<parameter> or env:<VARIABLE>"),
+}
+
+
+def _scalar(text: str, kind: Any) -> Any:
+    try:
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return _member(text, kind)
+        return _SCALARS[kind][0](text)
+    except (ValueError, OverflowError, InvalidOperation):
+        pass
+    # Raised outside the handler, so that no chained exception repeats a text that may be a secret.
+    raise Mismatch(expected(kind), None if holds_secret(kind) else repr(text))
+
+
+def _member(text: str, kind: type[Enum]) -> Enum:
+    if text in kind.__members__:
+        return kind[text]
+    for member in kind:
+        if str(member.value) == text:
+            return member
+    raise ValueError
+
+
+def _container(value: Any, kind: Any) -> Any:
+    if _is_list(kind) and isinstance(value, list):
+        return [_at(f"[{i}]", from_json, item, _item(kind)) for i, item in enumerate(value)]
+    if _is_dict(kind) and isinstance(value, dict):
+        return {key: _at(f".{key}", from_json, item, _item(kind)) for key, item in value.items()}
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _record(value, typing.cast("type", kind))
+    raise _unfit(value, kind)
+
+
+def _is_number_for(value: Any, kind: Any) -> bool:
+    numeric = kind in {int, float, Decimal} or (isinstance(kind, type) and issubclass(kind, Enum))
+    return numeric and isinstance(value, int | Decimal) and not isinstance(value, bool)
+
+
+def _unfit(value: Any, kind: Any) -> Mismatch:
+    return Mismatch(expected(kind), None if holds_secret(kind) else json.dumps(_plain(value)))
+
+
+def _record(value: dict[str, Any], kind: type) -> Any:
+    fields = fields_of(kind)
+    missing = [name for name, parameter in fields.items() if name not in value and parameter.required]
+    strange = [name for name in value if name not in fields]
+    if missing or strange:
+        problems = [f"without {', '.join(missing)}"] * bool(missing) + [f"with unknown {', '.join(strange)}"] * bool(
+            strange
+        )
+        raise Mismatch(expected(kind), " and ".join(["an object", *problems]))
+    return kind(**{name: _at(f".{name}", from_json, item, fields[name].kind) for name, item in value.items()})
+
+
+def _at(where: str, convert: Callable[[Any, Any], Any], value: Any, kind: Any) -> Any:
+    try:
+        return convert(value, kind)
+    except Mismatch as mismatch:
+        raise mismatch.inside(where) from None
+
+
+def _decoded(text: str, kind: Any) -> Any:
+    try:
+        # Decimal keeps every digit until the target type is known.
+        return json.loads(text, parse_float=Decimal)
+    except ValueError:
+        pass
+    raise Mismatch(expected(kind), None if holds_secret(kind) else repr(text))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _optional(kind: Any) -> bool:
+    return (
+        typing.get_origin(kind) in {typing.Union, types.UnionType}
+        and len(typing.get_args(kind)) == 2
+        and type(None) in typing.get_args(kind)
+    )
+
+
+def _inner(kind: Any) -> Any:
+    return next(inner for inner in typing.get_args(kind) if inner is not type(None))
+
+
+def _is_list(kind: Any) -> bool:
+    return kind is list or typing.get_origin(kind) is list
+
+
+def _is_dict(kind: Any) -> bool:
+    return kind is dict or (typing.get_origin(kind) is dict and typing.get_args(kind)[0] is str)
+
+
+def _is_json(kind: Any) -> bool:
+    return kind is Any or _is_list(kind) or _is_dict(kind) or dataclasses.is_dataclass(kind)
+
+
+def _item(kind: Any) -> Any:
+    return typing.get_args(kind)[-1] if typing.get_args(kind) else Any
