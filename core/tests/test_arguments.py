@@ -135,7 +135,7 @@ WRONG = {
         '{"table": "t", "key": "k"}',
         "--target",
         "without keys, since and with unknown key",
-        "JSON object with table",
+        "a JSON object with table",
     ),
     "password": ("hunter2", "--password", "not shown", "a reference to a secret"),
 }
@@ -239,9 +239,7 @@ GLUES = [
 
 
 def test_glues_own_parameters_are_known_and_do_not_disturb():
-    line = read_command_line(
-        [*GLUES[:20], "--source_path", "a", *GLUES[20:], "--run-id", "r1", "--summary=s.json"], Two
-    )
+    line = read_command_line([*GLUES[:20], "--source_path", "a", *GLUES[20:], "--run-id", "r1", "--summary=s.json"], Two)
     assert line.arguments == Two("a")
     assert line.glue == GlueParameters(
         job_name="nightly",

@@ -58,9 +58,7 @@ def from_text(text: str, kind: Any) -> Any:
         return None if text == "" and _inner(kind) is not str else from_text(text, _inner(kind))
     if _is_list(kind) and not text.lstrip().startswith("["):
         return (
-            [_at(f"[{i}]", from_text, item.strip(), _item(kind)) for i, item in enumerate(text.split(","))]
-            if text
-            else []
+            [_at(f"[{i}]", from_text, item.strip(), _item(kind)) for i, item in enumerate(text.split(","))] if text else []
         )
     if _is_json(kind):
         return from_json(_decoded(text, kind), kind)
@@ -150,9 +148,7 @@ def fields_of(record: type) -> dict[str, Parameter]:
     if not dataclasses.is_dataclass(record) or not record.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ArgumentsDeclarationError(f"{record.__name__} is not a frozen dataclass; declare @dataclass(frozen=True)")
     hints = typing.get_type_hints(record, include_extras=True)
-    parameters = {
-        field.name: _parameter(field, hints[field.name]) for field in dataclasses.fields(record) if field.init
-    }
+    parameters = {field.name: _parameter(field, hints[field.name]) for field in dataclasses.fields(record) if field.init}
     for name, parameter in parameters.items():
         check(parameter.kind, f"{record.__name__}.{name}")
     return parameters
@@ -263,10 +259,9 @@ def _record(value: dict[str, Any], kind: type) -> Any:
     missing = [name for name, parameter in fields.items() if name not in value and parameter.required]
     strange = [name for name in value if name not in fields]
     if missing or strange:
-        problems = [f"without {', '.join(missing)}"] * bool(missing) + [f"with unknown {', '.join(strange)}"] * bool(
-            strange
-        )
-        raise Mismatch(expected(kind), " and ".join(["an object", *problems]))
+        lacks = [f"without {', '.join(missing)}"] if missing else []
+        has = [f"with unknown {', '.join(strange)}"] if strange else []
+        raise Mismatch(expected(kind), f"an object {' and '.join(lacks + has)}")
     return kind(**{name: _at(f".{name}", from_json, item, fields[name].kind) for name, item in value.items()})
 
 
