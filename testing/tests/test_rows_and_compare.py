@@ -64,16 +64,12 @@ def test_same_rows_in_another_order_of_rows_and_columns_are_the_same(spark):
 
 
 def test_a_duplicate_too_many_is_a_difference(spark):
-    with pytest.raises(
-        DataFramesNotEqualError, match=r"1 row only in actual \(of 3\), 0 rows only in expected \(of 2\)"
-    ):
+    with pytest.raises(DataFramesNotEqualError, match=r"1 row only in actual \(of 3\), 0 rows only in expected \(of 2\)"):
         assert_same_rows(rows(spark, "id int", [(1,), (1,), (2,)]), [(1,), (2,)])
 
 
 def test_only_differing_rows_are_shown_with_the_similar_one_beside(spark):
-    actual = rows(
-        spark, "id int, name string", [(number, "same") for number in range(100)] + [(200, "left"), (300, "x")]
-    )
+    actual = rows(spark, "id int, name string", [(number, "same") for number in range(100)] + [(200, "left"), (300, "x")])
     with pytest.raises(DataFramesNotEqualError) as difference:
         assert_same_rows(actual, [(number, "same") for number in range(100)] + [(300, "y")])
     lines = [line for line in str(difference.value).splitlines() if "id=" in line]

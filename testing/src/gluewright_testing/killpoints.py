@@ -1,0 +1,156 @@
+"""Kill points: for every effect of a job, kill it there, run it again, and look whether the same rows result.
+
+A job's effects pass through :mod:`gluewright_core.effects`; a kill is :class:`Killed` raised just before or just after one of
+them. A dead process has no effects any more, so every later effect of the same attempt is prevented too, whatever ``finally``
+blocks try. With :func:`die_at` the process really dies, for tests that run the job as a child process.
+
+Example:
+    >>> from gluewright_testing.killpoints import every_kill_point
+    >>> from gluewright_testing.memory import MemoryStorage
+    >>> def job(world): world.write("a", b"1"); world.write("b", b"2")
+    >>> def check(world): assert [found.key for found in world.list_objects()] == ["a", "b"]
+    >>> every_kill_point(MemoryStorage, job, check)
+    4
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from gluewright_core.effects import Effect, watching
+
+World = TypeVar("World")
+KILL_AT = "GLUEWRIGHT_KILL_AT"
+"""Environment variable by which a child process is told where to die: ``<number of the effect>:<before|after>``."""
+
+
+class Killed(BaseException):
+    """The attempt is dead. Not an Exception, so that no handler of the job survives it."""
+
+
+@dataclass
+class KillPoint:
+    """A watcher that kills at one effect.
+
+    Attributes:
+        number: of the effect, from 0; a number that is not reached kills nothing and so counts the effects.
+        side: ``before`` or ``after`` the effect.
+        seen: the effects so far.
+    """
+
+    number: int = -1
+    side: str = "before"
+    seen: list[Effect] = field(default_factory=list)
+    dead: bool = False
+
+    def before(self, happening: Effect) -> None:
+        """Kill before the effect, if this is the one."""
+        if self.dead:
+            raise Killed(f"dead before {happening.kind} {happening.target}")
+        self.seen.append(happening)
+        self._kill_if("before", happening)
+
+    def after(self, happening: Effect) -> None:
+        """Kill after the effect, if this is the one."""
+        self._kill_if("after", happening)
+
+    def _kill_if(self, side: str, happening: Effect) -> None:
+        if self.dead or (len(self.seen) - 1 == self.number and side == self.side):
+            self.dead = True
+            raise Killed(f"killed {side} effect {self.number}: {happening.kind} {happening.target}")
+
+
+def effects_of(run: Callable[[], object]) -> list[Effect]:
+    """Run something and list its effects in order."""
+    counter = KillPoint()
+    with watching(counter):
+        run()
+    return counter.seen
+
+
+@contextmanager
+def killed_at(number: int, side: str) -> Iterator[KillPoint]:
+    """Kill the body at one of its effects.
+
+    Args:
+        number: of the effect, from 0.
+        side: ``before`` or ``after``.
+
+    Raises:
+        AssertionError: the body ended without reaching that effect.
+    """
+    point = KillPoint(number, side)
+    try:
+        with watching(point):
+            yield point
+    except Killed:
+        return
+    except BaseException:
+        if point.dead:  # the job told its own death in other words
+            return
+        raise
+    assert point.dead, f"effect {number} was never reached: the body had {len(point.seen)}"
+
+
+def every_kill_point(
+    make_world: Callable[[], World],
+    job: Callable[[World], object],
+    check: Callable[[World], None],
+    *,
+    look: Callable[[World], None] | None = None,
+) -> int:
+    """Kill a job before and after every effect, each time in a new world, run it again and check the result.
+
+    Args:
+        make_world: a fresh world for each kill: folders, tables, a database.
+        job: works in the world; called again after the kill.
+        check: raises when the world is not as it should be after the second call.
+        look: raises when the world is not fit for readers between the kill and the second call.
+
+    Returns:
+        How many kill points there were; all have converged.
+
+    Raises:
+        AssertionError: from ``check`` or ``look``, with a note that names the kill point.
+    """
+    counted = make_world()
+    effects = effects_of(lambda: job(counted))
+    check(counted)
+    for number, happening in enumerate(effects):
+        for side in ("before", "after"):
+            world = make_world()
+            try:
+                with killed_at(number, side):
+                    job(world)
+                if look:
+                    look(world)
+                job(world)
+                check(world)
+            except BaseException as error:
+                error.add_note(f"after a kill {side} effect {number}: {happening.kind} {happening.target}")
+                raise
+    return 2 * len(effects)
+
+
+def die_at(value: str | None = None) -> None:
+    """Make this process die by SIGKILL at one of its effects: no handler, no ``finally``, nothing runs.
+
+    Args:
+        value: ``<number>:<before|after>``; by default from the environment variable :data:`KILL_AT`; nothing when unset.
+    """
+    value = value or os.environ.get(KILL_AT)
+    if not value:
+        return
+    number, _, side = value.partition(":")
+
+    class _Death(KillPoint):
+        def _kill_if(self, at: str, happening: Effect) -> None:
+            if len(self.seen) - 1 == self.number and at == self.side:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    watching(_Death(int(number), side)).__enter__()
