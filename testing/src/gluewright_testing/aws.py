@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,9 @@ REAL_SETTINGS = (
     "AWS_ENDPOINT_URL_S3",
     "AWS_ENDPOINT_URL_GLUE",
 )
+
+# URL of another S3 server on this machine that may be emptied and takes the fake credentials.
+ENDPOINT_OVERRIDE = "GLUEWRIGHT_S3_ENDPOINT"
 
 
 def fake_environment() -> dict[str, str]:
@@ -73,10 +79,40 @@ class AwsServer:
         return name
 
     def reset(self) -> None:
-        """Forget every bucket, object, database and secret."""
+        """Forget every bucket and object; moto's server forgets databases and secrets too."""
+        if ENDPOINT_OVERRIDE in os.environ:
+            for bucket in self.client().list_buckets()["Buckets"]:
+                self._delete(bucket["Name"])
+            return
         from http.client import HTTPConnection  # noqa: PLC0415
 
         connection = HTTPConnection(self.url.removeprefix("http://"), timeout=30)
         connection.request("POST", "/moto-api/reset")
         connection.getresponse().read()
         connection.close()
+
+    def _delete(self, bucket: str) -> None:
+        s3 = self.client()
+        for upload in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for entry in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                s3.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+        s3.delete_bucket(Bucket=bucket)
+
+
+@contextmanager
+def running_server() -> Iterator[AwsServer]:
+    """Start moto's server on a free port of this machine, or use the server that ``GLUEWRIGHT_S3_ENDPOINT`` names."""
+    if url := os.environ.get(ENDPOINT_OVERRIDE):
+        yield AwsServer(url)
+        return
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield AwsServer(f"http://{host}:{port}")
+    finally:
+        server.stop()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gluewright_testing.aws import REAL_SETTINGS, AwsServer, fake_environment
+from gluewright_testing.aws import REAL_SETTINGS, AwsServer, fake_environment, running_server
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,13 +67,8 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def aws_server() -> Iterator[AwsServer]:
     """The server behind ``s3_server``, for fixtures that live longer than a test."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield AwsServer(f"http://{host}:{port}")
-    server.stop()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture

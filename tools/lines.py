@@ -1,0 +1,118 @@
+"""Run pytest on both Spark lines: ``hatch run test [pytest's arguments]``.
+
+Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The second line
+runs also when the first one failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.hatch import hatch
+
+# The environment of each line and the Python of its Glue version.
+LINES = {"spark35": "3.11", "spark41": "3.13"}
+_PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped|deselected).* in [\d.]+s.*?)(?: =+)?\s*$")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one line went."""
+
+    line: str
+    versions: str
+    passed: bool
+    seconds: float
+    summary: str
+
+
+def main() -> int:
+    """Run what the command line says and return the exit code."""
+    parser = argparse.ArgumentParser(prog="hatch run test", add_help=False, allow_abbrev=False)
+    parser.add_argument("--line", choices=list(LINES), action="append", help="only this Spark line")
+    chosen, pytest_arguments = parser.parse_known_args()
+    outcomes = [_run(line, pytest_arguments) for line in chosen.line or LINES]
+    print()
+    for outcome in outcomes:
+        verdict = "passed" if outcome.passed else "FAILED"
+        print(f"{outcome.line}  {outcome.versions}  {verdict}  {outcome.seconds:.0f} s  {outcome.summary}")
+    failed = [outcome.line for outcome in outcomes if not outcome.passed]
+    if failed:
+        print(f"Failed on: {', '.join(failed)}. Run one alone with `hatch run {failed[0]}:pytest`.")
+    return 1 if failed else 0
+
+
+def _run(line: str, pytest_arguments: list[str]) -> Outcome:
+    environment = dict(os.environ)
+    if python := find_python(LINES[line]):
+        environment["HATCH_PYTHON"] = python
+    versions = _versions(line, environment)
+    print(f"\n{'─' * 20} {line}: {versions} {'─' * 20}", flush=True)
+    started = time.monotonic()
+    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    process = subprocess.Popen(
+        [*hatch(), "run", f"{line}:pytest", *colour, *pytest_arguments], env=environment, stdout=subprocess.PIPE
+    )
+    summary = _show(process)
+    return Outcome(line, versions, process.wait() == 0, time.monotonic() - started, summary)
+
+
+def _versions(line: str, environment: dict[str, str]) -> str:
+    """Make the environment of a line if need be, and say what it holds."""
+    program = "import platform, pyspark; print('Spark', pyspark.__version__, 'on Python', platform.python_version())"
+    command = [*hatch(), "run", f"{line}:python", "-c", program]
+    asked = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    said = asked.stdout.strip().splitlines()
+    return said[-1] if asked.returncode == 0 and said else "environment not made"
+
+
+def _show(process: subprocess.Popen[bytes]) -> str:
+    """Pass pytest's output on as it comes, and return its own summary line."""
+    assert process.stdout is not None
+    summary, pending = "", b""
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        *whole, pending = (pending + chunk).split(b"\n")
+        for text in whole:
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", text.decode(errors="replace"))
+            if found := _PYTEST_SUMMARY.search(plain):
+                summary = found[1]
+    return summary
+
+
+def find_python(version: str) -> str | None:
+    """Find a Python of this version on PATH or in pyenv's folder; None leaves the choice to hatch.
+
+    Args:
+        version: such as ``"3.13"``.
+    """
+    on_path = shutil.which(f"python{version}")
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    installed = sorted(pyenv.glob(f"{version}.*/bin/python{version}"), key=_patch_release, reverse=True)
+    candidates = ([on_path] if on_path else []) + [str(path) for path in installed]
+    return next((python for python in candidates if _starts(python, version)), None)
+
+
+def _patch_release(python: Path) -> int:
+    patch = python.parent.parent.name.split(".")[-1]
+    return int(patch) if patch.isdecimal() else -1
+
+
+def _starts(python: str, version: str) -> bool:
+    """Tell whether it starts: pyenv's shim of a version that is not active only complains."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    asked = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    return asked.returncode == 0 and asked.stdout.strip() == version
+
+
+if __name__ == "__main__":
+    sys.exit(main())
