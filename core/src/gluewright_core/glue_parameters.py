@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Families, so that a switch that Glue adds next year does not fail a job that runs today.
 # Only names with dashes, which are Glue's style, so that a misspelt argument of the job's own is not taken for one.
@@ -56,7 +56,7 @@ NAMES = frozenset(
 
 @dataclass(frozen=True)
 class GlueParameters:
-    """What Glue says about this run. Everything is None outside Glue.
+    """What Glue says about this run. Outside Glue nearly everything is None.
 
     Attributes:
         job_name: ``--JOB_NAME``.
@@ -69,6 +69,7 @@ class GlueParameters:
         bookmark_option: ``--job-bookmark-option``, also under its older name ``--continuation-option``.
         bookmark_from: ``--job-bookmark-from``, with a paused bookmark.
         bookmark_to: ``--job-bookmark-to``, with a paused bookmark.
+        every: all of Glue's parameters that were given, by name without the dashes.
     """
 
     job_name: str | None = None
@@ -81,6 +82,7 @@ class GlueParameters:
     bookmark_option: str = "job-bookmark-disable"
     bookmark_from: str | None = None
     bookmark_to: str | None = None
+    every: Mapping[str, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def from_given(cls, given: Mapping[str, str | None]) -> GlueParameters:
@@ -98,6 +100,7 @@ class GlueParameters:
             bookmark_option=given.get("job-bookmark-option") or older.get(continuation, "job-bookmark-disable"),
             bookmark_from=given.get("job-bookmark-from"),
             bookmark_to=given.get("job-bookmark-to"),
+            every={name: value for name, value in given.items() if is_glues(name)},
         )
 
 
