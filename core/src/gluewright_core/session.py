@@ -75,9 +75,7 @@ def start(name: str, glue: GlueParameters, conf: Mapping[str, str] | None = None
         glue: Glue's parameters; a job name in them says that this may be Glue.
         conf: settings for a session started outside Glue, beside what spark-submit was given.
     """
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - not needed to read arguments or print --help
-
-    active = SparkSession.getActiveSession()
+    active = _active()
     if active is not None:
         return Session(_settled(active))
     if expects_glue(glue):
@@ -90,6 +88,12 @@ def start(name: str, glue: GlueParameters, conf: Mapping[str, str] | None = None
 def expects_glue(glue: GlueParameters) -> bool:
     """Say whether this looks like a run on Glue, where the job has to be announced before it works."""
     return bool(glue.job_name) and importlib.util.find_spec("awsglue") is not None
+
+
+def _active() -> SparkSession | None:
+    from pyspark.sql import SparkSession  # noqa: PLC0415 - not needed to read arguments or print --help
+
+    return SparkSession.getActiveSession()
 
 
 def _has_glue() -> bool:
