@@ -26,12 +26,12 @@ def assert_same_rows(actual: DataFrame, expected: DataFrame | Iterable[RowLike])
     Args:
         actual: what the code under test made.
         expected: a DataFrame, or tuples and dicts that are built with the schema of ``actual`` as
-            :func:`gluewright_testing.rows.rows` does.
+            `gluewright_testing.rows.rows` does.
 
     Raises:
         chispa.SchemasNotEqualError: columns or types differ.
-        chispa.DataFramesNotEqualError: rows differ; the message shows the rows that only one side has, similar ones
-        side by side.
+        chispa.DataFramesNotEqualError: rows differ; the message shows those that only one side has, similar ones
+            side by side.
 
     Example:
         >>> assert_same_rows(newest, [("a", 2), ("b", 1)])  # doctest: +SKIP

@@ -100,9 +100,9 @@ def start_session(
     """Start a Spark session with these parts; finds or brings Java and the jars first.
 
     Args:
-        parts: as for :func:`session_conf`.
+        parts: as for `session_conf`.
         workspace: folder for warehouses and catalogs.
-        s3_endpoint: as for :func:`session_conf`.
+        s3_endpoint: as for `session_conf`.
         conf: settings that add to or win over those of the parts.
         app_name: the name that Spark shows.
         master: where it runs.
@@ -112,7 +112,7 @@ def start_session(
 
     Raises:
         JavaNotFound: there is no Java that Spark can run on.
-        JarsUnavailable: as for :func:`session_conf`.
+        JarsUnavailable: as for `session_conf`.
 
     Example:
         >>> spark = start_session("delta", workspace=Path("/tmp/try"))  # doctest: +SKIP
