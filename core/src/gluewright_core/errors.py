@@ -11,6 +11,10 @@ class ConcurrentUpdate(GluewrightError):  # noqa: N818 - the field's own term
     """Another writer changed the same thing first, or is changing it now. Nothing of this writer was applied."""
 
 
+class PublishTakenOver(ConcurrentUpdate):
+    """This run's publish was decided, then the run lost its lease: another run is finishing the publish for it."""
+
+
 class StateInvalid(GluewrightError):  # noqa: N818
     """A state document cannot be read: not JSON, or written by a newer version of gluewright."""
 

@@ -1,10 +1,15 @@
-"""A storage and a catalog in memory, with the promises of the real ones, for exploring protocols in microseconds."""
+"""A storage and a catalog in memory, with the promises of the real ones, for exploring protocols in microseconds.
+
+Both announce their reads as well as their effects, keep a journal of what was seen and done, and can tell their state, so
+that :mod:`gluewright_testing.interleavings` can stop before each step and recognise a state.
+"""
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from gluewright_core.effects import effect
@@ -20,17 +25,22 @@ class MemoryStorage(Storage):
 
     def __init__(self, uri: str = "memory://store") -> None:
         self.uri = uri
+        self.journal: list[Hashable] = []
         self._objects: dict[str, tuple[bytes, str]] = {}
-        self._versions = itertools.count(1)
         self._lock = threading.Lock()
+
+    def fingerprint(self) -> Hashable:
+        """Tell one state from another."""
+        return hash(tuple(sorted(self._objects.items())))
 
     def list_objects(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """See :meth:`Storage.list_objects`."""
-        with self._lock:
-            found = sorted(self._objects, key=str.encode)
-        for key in found:
-            if key.startswith(prefix) and key.encode() > after.encode() and (stored := self.stat(key)):
-                yield stored
+        with self._reading(prefix):
+            found = {key: stored for key, stored in self._objects.items() if key.startswith(prefix)}
+        self.journal.append(tuple(sorted(found)))
+        for key in sorted(found, key=str.encode):
+            if key.encode() > after.encode():
+                yield _stored(key, found[key])
 
     def list_folders(self, prefix: str = "") -> list[str]:
         """See :meth:`Storage.list_folders`."""
@@ -39,12 +49,12 @@ class MemoryStorage(Storage):
 
     def stat(self, key: str) -> StoredObject | None:
         """See :meth:`Storage.stat`."""
-        found = self._objects.get(key)
-        return StoredObject(key, len(found[0]), found[1], datetime.fromtimestamp(0, UTC)) if found else None
+        found = self._seen(key)
+        return _stored(key, found) if found else None
 
     def read(self, key: str) -> tuple[bytes, str]:
         """See :meth:`Storage.read`."""
-        found = self._objects.get(key)
+        found = self._seen(key)
         if found is None:
             raise ObjectNotFound(f"{self.uri_of(key)} does not exist")
         return found
@@ -53,9 +63,11 @@ class MemoryStorage(Storage):
         """See :meth:`Storage.write`."""
         with effect("storage.write", self.uri_of(key)), self._lock:
             found = self._objects.get(key)
-            if (expect is ABSENT and found) or (isinstance(expect, str) and (found is None or found[1] != expect)):
+            refused = (expect is ABSENT and found) or (isinstance(expect, str) and (found is None or found[1] != expect))
+            self.journal.append((key, body, bool(refused)))
+            if refused:
                 raise ConcurrentUpdate(f"{self.uri_of(key)} was written by another writer")
-            version = str(next(self._versions))
+            version = hashlib.md5(body, usedforsecurity=False).hexdigest()
             self._objects[key] = (body, version)
             return version
 
@@ -64,6 +76,7 @@ class MemoryStorage(Storage):
         doomed = list(keys)
         for key in doomed:
             with effect("storage.delete", self.uri_of(key)), self._lock:
+                self.journal.append(("delete", key))
                 self._objects.pop(key, None)
         return len(doomed)
 
@@ -71,24 +84,42 @@ class MemoryStorage(Storage):
         """See :meth:`Storage.join`."""
         return self.write(target, b"".join(self.read(source)[0] for source in sources), expect=expect)
 
+    def _seen(self, key: str) -> tuple[bytes, str] | None:
+        with self._reading(key):
+            found = self._objects.get(key)
+        self.journal.append((key, found))
+        return found
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        with effect("storage.read", self.uri_of(key)), self._lock:
+            yield
+
+
+def _stored(key: str, found: tuple[bytes, str]) -> StoredObject:
+    return StoredObject(key, len(found[0]), found[1], datetime.fromtimestamp(0, UTC))
+
 
 class MemoryCatalog(Catalog):
     """One table's partitions in a dictionary.
 
     Args:
-        spec: of the table.
         batch: how many partitions one protected step moves.
     """
 
-    def __init__(self, spec: TableSpec, *, batch: int = 100) -> None:
+    def __init__(self, *, batch: int = 100) -> None:
         self.batch = batch
+        self.journal: list[Hashable] = []
         self.partitions: dict[Values, str] = {}
-        self._spec = spec
         self._lock = threading.Lock()
+
+    def fingerprint(self) -> Hashable:
+        """Tell one state from another."""
+        return hash(frozenset(self.partitions.items()))
 
     def table(self, name: str) -> CatalogTable | None:
         """See :meth:`Catalog.table`."""
-        return CatalogTable({}, self._spec.partition_by, self._spec.location, {SWITCHED: self._spec.location})
+        return CatalogTable({}, (), "memory://store/table", {SWITCHED: "memory://store/table"})
 
     def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:
         """See :meth:`Catalog.create`."""
@@ -98,15 +129,19 @@ class MemoryCatalog(Catalog):
 
     def locations(self, name: str, partitions: Sequence[Values] | None = None) -> dict[Values, str]:
         """See :meth:`Catalog.locations`."""
-        with self._lock:
-            return {key: at for key, at in self.partitions.items() if partitions is None or key in partitions}
+        with effect("catalog.read", name), self._lock:
+            found = {key: at for key, at in self.partitions.items() if partitions is None or key in partitions}
+        self.journal.append(tuple(found.items()))
+        return found
 
     def move(self, name: str, moves: Sequence[Move]) -> None:
         """See :meth:`Catalog.move`. Each partition is one effect, as in a catalog that applies a batch one by one."""
         added, switched, dropped = kinds_of(moves)
         for move in [*added, *switched]:
             with effect("catalog.move", str(move.partition)), self._lock:
+                self.journal.append(move)
                 self.partitions[move.partition] = str(move.after)
         for move in dropped:
             with effect("catalog.move", str(move.partition)), self._lock:
+                self.journal.append(move)
                 self.partitions.pop(move.partition, None)

@@ -1,0 +1,142 @@
+"""What every storage can do, and in which words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+
+class Expect(Enum):
+    """What a conditional write expects to find, when it is not one known version."""
+
+    ANY = "any"
+    ABSENT = "absent"
+
+
+ANY = Expect.ANY
+"""Write whatever is there."""
+ABSENT = Expect.ABSENT
+"""Write only if no object has the key (S3: ``If-None-Match: *``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as a listing shows it.
+
+    Attributes:
+        key: relative to the storage's root, with ``/``.
+        size: in bytes.
+        version: changes whenever the content does (S3: the ETag).
+        modified: when it was written, UTC. For a multipart upload S3 gives the time it was *begun*.
+    """
+
+    key: str
+    size: int
+    version: str
+    modified: datetime
+
+
+class Storage(ABC):
+    """Objects below one root.
+
+    Every method that changes something is one effect, or one effect an object. The errors are
+    :class:`~gluewright_core.errors.StorageError` and its kinds, whatever lies below.
+
+    Attributes:
+        uri: the root, without a trailing ``/``, as Spark understands it.
+    """
+
+    uri: str
+
+    def uri_of(self, key: str) -> str:
+        """Give the URI of a key (or of a prefix), as Spark understands it."""
+        return f"{self.uri}/{key}" if key else self.uri
+
+    @abstractmethod
+    def list_objects(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """List the objects whose key starts with ``prefix``, sorted by key as UTF-8 bytes.
+
+        Args:
+            prefix: a literal beginning of the key; end it with ``/`` to mean a folder.
+            after: only keys greater than this one.
+
+        Returns:
+            The objects, read page by page as they are consumed.
+        """
+
+    @abstractmethod
+    def list_folders(self, prefix: str = "") -> list[str]:
+        """Give the names of the folders directly under ``prefix`` (which ends with ``/`` or is empty), sorted."""
+
+    @abstractmethod
+    def stat(self, key: str) -> StoredObject | None:
+        """Look at one object; None when there is none."""
+
+    @abstractmethod
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Read one object.
+
+        Returns:
+            Its content and its version.
+
+        Raises:
+            ObjectNotFound: no object has that key.
+        """
+
+    @abstractmethod
+    def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:
+        """Write one object; it appears whole.
+
+        Args:
+            key: where.
+            body: the whole content, held in memory; for small objects.
+            expect: :data:`ANY`, :data:`ABSENT`, or the version that must still be there.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ConcurrentUpdate: what is there is not what was expected. Nothing was written.
+        """
+
+    @abstractmethod
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete objects; one that is not there is no error.
+
+        Returns:
+            How many keys were asked for.
+        """
+
+    @abstractmethod
+    def join(self, sources: Sequence[str], target: str, *, expect: Expect = ANY) -> str:
+        """Write the concatenation of objects as one object, without carrying the data through this process where possible.
+
+        With one source this is a copy. The target appears whole; the sources stay.
+
+        Args:
+            sources: keys, in order.
+            target: the key of the result, none of the sources.
+            expect: :data:`ANY` or :data:`ABSENT`.
+
+        Returns:
+            The version of the target.
+
+        Raises:
+            ObjectNotFound: a source is missing.
+            ConcurrentUpdate: the target exists and was expected to be absent.
+        """
+
+    def move(self, source: str, target: str) -> None:
+        """Move every object below one prefix to another; killed in between and called again, it finishes.
+
+        Args:
+            source: a prefix with a trailing ``/``.
+            target: likewise; objects of the same name are replaced.
+        """
+        keys = [found.key for found in self.list_objects(source)]
+        for key in keys:
+            self.join([key], target + key.removeprefix(source))
+        self.delete(keys)

@@ -1,0 +1,220 @@
+"""S3 through boto3: conditional writes, paged listings, joins on the server, and errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
+
+from gluewright_core.effects import effect
+from gluewright_core.errors import (
+    ConcurrentUpdate,
+    GluewrightError,
+    ObjectNotFound,
+    StorageDenied,
+    StorageError,
+    StorageUnreachable,
+)
+from gluewright_core.storage.interface import ABSENT, ANY, Expect, Storage, StoredObject
+from gluewright_core.storage.joining import LARGEST_PART, SMALLEST_PART, Part, plan_join
+
+_DELETE_BATCH = 1000
+_CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
+
+
+class S3Storage(Storage):
+    """Objects below a prefix of a bucket.
+
+    Conditional writes use S3's own ``If-None-Match`` and ``If-Match`` on PutObject and CompleteMultipartUpload (Amazon S3
+    User Guide, "How to prevent object overwrites with conditional writes").
+
+    Args:
+        bucket: its name.
+        prefix: without leading or trailing ``/``; may be empty.
+        scheme: ``s3`` or ``s3a``, for the URIs given to Spark.
+        client: a boto3 S3 client; by default boto3's usual chain of credentials and Region.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", *, scheme: str = "s3", client: Any = None) -> None:
+        self._bucket = bucket
+        self._root = f"{prefix}/" if prefix else ""
+        self.uri = f"{scheme}://{bucket}/{prefix}".rstrip("/")
+        with _explained(self.uri):
+            self._s3: Any = client or boto3.client("s3", config=_CONFIG)
+
+    def list_objects(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:  # noqa: D102
+        # A page marker before the prefix would be legal too, but some servers then answer with nothing.
+        start = {"StartAfter": self._root + after} if after else {}
+        with _explained(self.uri_of(prefix)):
+            for page in self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._root + prefix, **start
+            ):
+                for found in page.get("Contents", []):
+                    yield self._stored(found["Key"].removeprefix(self._root), found["Size"], found)
+
+    def list_folders(self, prefix: str = "") -> list[str]:  # noqa: D102
+        full = self._root + prefix
+        with _explained(self.uri_of(prefix)):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=full, Delimiter="/")
+            return sorted(common["Prefix"][len(full) : -1] for page in pages for common in page.get("CommonPrefixes", []))
+
+    def stat(self, key: str) -> StoredObject | None:  # noqa: D102
+        with _explained(self.uri_of(key)):
+            try:
+                found = self._s3.head_object(Bucket=self._bucket, Key=self._root + key)
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+        return self._stored(key, found["ContentLength"], found)
+
+    def read(self, key: str) -> tuple[bytes, str]:  # noqa: D102
+        with _explained(self.uri_of(key)):
+            found = self._s3.get_object(Bucket=self._bucket, Key=self._root + key)
+            return found["Body"].read(), _etag(found)
+
+    def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:  # noqa: D102
+        with _explained(self.uri_of(key)), effect("storage.write", self.uri_of(key)):
+            written = self._s3.put_object(Bucket=self._bucket, Key=self._root + key, Body=body, **_condition(expect))
+        return _etag(written)
+
+    def delete(self, keys: Iterable[str]) -> int:  # noqa: D102
+        remaining, asked = iter(keys), 0
+        while batch := list(islice(remaining, _DELETE_BATCH)):
+            asked += len(batch)
+            with _explained(self.uri), effect("storage.delete", self.uri_of(batch[0])):
+                answer = self._s3.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": self._root + key} for key in batch], "Quiet": True},
+                )
+            if errors := answer.get("Errors", []):
+                first = errors[0]
+                raise StorageDenied(
+                    f"{len(errors)} of {len(batch)} objects below {self.uri} were not deleted, the first: "
+                    f"{first.get('Key')} ({first.get('Code')}); grant s3:DeleteObject on the prefix"
+                )
+        return asked
+
+    def join(self, sources: Sequence[str], target: str, *, expect: Expect = ANY) -> str:  # noqa: D102
+        found = [self._must_stat(source) for source in sources]
+        size = sum(source.size for source in found)
+        if len(found) == 1 and size <= LARGEST_PART and expect is ANY:
+            return self._copy(found[0], target)
+        if size < SMALLEST_PART:
+            return self.write(target, b"".join(self.read(source)[0] for source in sources), expect=expect)
+        return self._join_parts(found, plan_join([source.size for source in found]), target, expect)
+
+    def _copy(self, source: StoredObject, target: str) -> str:
+        with _explained(self.uri_of(target)), effect("storage.write", self.uri_of(target)):
+            answer = self._s3.copy_object(Bucket=self._bucket, Key=self._root + target, **self._source(source))
+        return _etag(answer["CopyObjectResult"])
+
+    def _join_parts(self, found: Sequence[StoredObject], parts: Sequence[Part], target: str, expect: Expect) -> str:
+        where = {"Bucket": self._bucket, "Key": self._root + target}
+        with _explained(self.uri_of(target)):
+            with effect("storage.begin", self.uri_of(target)):
+                upload = {**where, "UploadId": self._s3.create_multipart_upload(**where)["UploadId"]}
+            try:
+                done = [
+                    {"PartNumber": number, "ETag": self._put_part(found, part, {**upload, "PartNumber": number})}
+                    for number, part in enumerate(parts, start=1)
+                ]
+                with effect("storage.write", self.uri_of(target)):
+                    answer = self._s3.complete_multipart_upload(
+                        **upload, MultipartUpload={"Parts": done}, **_condition(expect)
+                    )
+            except BaseException:
+                with suppress(BotoCoreError, ClientError, GluewrightError):
+                    self._s3.abort_multipart_upload(**upload)
+                raise
+        return _etag(answer)
+
+    def _put_part(self, found: Sequence[StoredObject], part: Part, upload: dict[str, Any]) -> str:
+        first = part.pieces[0]
+        if len(part.pieces) == 1 and part.size >= SMALLEST_PART:
+            copied = self._s3.upload_part_copy(
+                **upload, **self._source(found[first.source]), CopySourceRange=f"bytes={first.start}-{first.end - 1}"
+            )
+            return str(copied["CopyPartResult"]["ETag"])
+        body = b"".join(self._read_range(found[piece.source], piece.start, piece.end) for piece in part.pieces)
+        return str(self._s3.upload_part(**upload, Body=body)["ETag"])
+
+    def _read_range(self, source: StoredObject, start: int, end: int) -> bytes:
+        answer = self._s3.get_object(
+            Bucket=self._bucket, Key=self._root + source.key, Range=f"bytes={start}-{end - 1}", IfMatch=source.version
+        )
+        return bytes(answer["Body"].read())
+
+    def _source(self, source: StoredObject) -> dict[str, Any]:
+        return {
+            "CopySource": {"Bucket": self._bucket, "Key": self._root + source.key},
+            "CopySourceIfMatch": source.version,
+        }
+
+    def _must_stat(self, key: str) -> StoredObject:
+        found = self.stat(key)
+        if found is None:
+            raise ObjectNotFound(f"{self.uri_of(key)} does not exist, so it cannot be joined")
+        return found
+
+    def _stored(self, key: str, size: int, answer: dict[str, Any]) -> StoredObject:
+        return StoredObject(key, size, _etag(answer), answer["LastModified"])
+
+
+def _etag(answer: dict[str, Any]) -> str:
+    return str(answer["ETag"]).strip('"')
+
+
+def _condition(expect: str | Expect) -> dict[str, str]:
+    if expect is ANY:
+        return {}
+    return {"IfNoneMatch": "*"} if expect is ABSENT else {"IfMatch": str(expect)}
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+@contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise _explanation(uri, error) from error
+    except EndpointConnectionError as error:
+        raise StorageUnreachable(
+            f"{uri}: S3 does not answer at {error.kwargs.get('endpoint_url')}; check the endpoint, the Region, and in a VPC "
+            "the gateway endpoint for S3"
+        ) from error
+    except NoCredentialsError as error:
+        raise StorageDenied(f"{uri}: no AWS credentials; give the job a role, or set AWS_PROFILE") from error
+    except BotoCoreError as error:
+        raise StorageUnreachable(f"{uri}: {error}") from error
+
+
+def _explanation(uri: str, error: ClientError) -> GluewrightError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = _status(error)
+    if code == "NoSuchBucket":
+        return ObjectNotFound(f"{uri}: the bucket does not exist; check its name, account and Region")
+    if code in {"NoSuchKey", "404", "NotFound"} or status == 404:
+        # A conditional write that finds nothing answers 404: what was expected to be there is gone.
+        return (
+            ConcurrentUpdate(f"{uri} is gone")
+            if error.operation_name == "PutObject"
+            else ObjectNotFound(f"{uri} does not exist")
+        )
+    if status in {409, 412} or code in {"PreconditionFailed", "ConditionalRequestConflict"}:
+        return ConcurrentUpdate(f"{uri} was written by another writer at the same time; read it again")
+    if status == 403:
+        return StorageDenied(
+            f"{uri}: {error.operation_name} is denied ({code}); grant the job's role the S3 action on this prefix"
+        )
+    return StorageError(
+        f"{uri}: {error.operation_name} failed: {code} {error.response.get('Error', {}).get('Message', '')}".rstrip()
+    )

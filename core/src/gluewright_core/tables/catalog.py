@@ -1,0 +1,108 @@
+"""What a catalog of Parquet tables must be able to do, so that partitions can be switched in it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gluewright_core.tables.partitions import Values
+
+if TYPE_CHECKING:
+    from gluewright_core.tables.interface import TableSpec
+
+SWITCHED = "gluewright.switched"
+"""The table property that marks a table whose partitions are switched; its value is the table's own location."""
+
+
+@dataclass(frozen=True)
+class CatalogTable:
+    """A table as the catalog has it.
+
+    Attributes:
+        columns: name → type, partition columns included, names as the catalog stores them.
+        partition_by: the partition columns.
+        location: of the table. For an unpartitioned switched table this is what is switched.
+        properties: the table's own properties.
+    """
+
+    columns: Mapping[str, str]
+    partition_by: tuple[str, ...]
+    location: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Move:
+    """One partition's location, before and after; None where the partition is not in the catalog."""
+
+    partition: Values
+    before: str | None
+    after: str | None
+
+
+class Catalog(ABC):
+    """A catalog of Parquet tables. An unpartitioned table is treated as one partition with no values."""
+
+    @abstractmethod
+    def table(self, name: str) -> CatalogTable | None:
+        """Look up a table; None when there is none."""
+
+    @abstractmethod
+    def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:
+        """Create an external Parquet table; no error when another writer has just done so."""
+
+    @abstractmethod
+    def mark(self, name: str, properties: Mapping[str, str]) -> None:
+        """Set table properties."""
+
+    @abstractmethod
+    def locations(self, name: str, partitions: Sequence[Values] | None = None) -> dict[Values, str]:
+        """Look up the locations of partitions.
+
+        Args:
+            name: of the table.
+            partitions: which; None for all.
+
+        Returns:
+            The locations of those that are in the catalog.
+        """
+
+    @abstractmethod
+    def move(self, name: str, moves: Sequence[Move]) -> None:
+        """Add, switch and drop partitions; each partition changes at once, several at most :attr:`batch` at a time."""
+
+    batch: int = 100
+    """How many partitions one protected step moves."""
+
+
+def same_location(one: str | None, other: str | None) -> bool:
+    """Compare locations as catalogs spell them: ``file:/a`` is ``file:///a``, ``s3a`` is ``s3``, a last ``/`` is nothing.
+
+    Example:
+        >>> same_location("s3a://lake/t/", "s3://lake/t")
+        True
+    """
+    return one is other is None or (one is not None and other is not None and _plain(one) == _plain(other))
+
+
+def _plain(location: str) -> str:
+    scheme, separator, rest = location.partition(":")
+    if not separator or "/" in scheme:
+        scheme, rest = "file", location
+    if scheme == "file":
+        rest = "/" + rest.lstrip("/")
+    return f"{'s3' if scheme in {'s3a', 's3n'} else scheme}:{rest.rstrip('/')}"
+
+
+def kinds_of(moves: Iterable[Move]) -> tuple[list[Move], list[Move], list[Move]]:
+    """Sort moves into those that add, switch and drop a partition; one that changes nothing is in none."""
+    added: list[Move] = []
+    switched: list[Move] = []
+    dropped: list[Move] = []
+    for move in moves:
+        if same_location(move.before, move.after):
+            continue
+        (dropped if move.after is None else added if move.before is None else switched).append(move)
+    return added, switched, dropped

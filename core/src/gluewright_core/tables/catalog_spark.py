@@ -1,0 +1,134 @@
+"""Spark's own view of a catalog: whatever its session has, in memory, a Hive metastore, or the Glue Data Catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gluewright_core.effects import effect
+from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
+from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
+from gluewright_core.tables.sql import columns_ddl, identifier, properties_ddl, quoted, sql_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from gluewright_core.tables.interface import TableSpec
+
+_ONE_BY_ONE = 200
+"""Up to so many partitions are looked up one at a time; more are listed all together."""
+
+
+class SparkCatalog(Catalog):
+    """The session catalog, changed by SQL.
+
+    ``ALTER TABLE … SET LOCATION``, ``ADD`` and ``DROP PARTITION`` are Spark SQL (Spark SQL reference, "ALTER TABLE");
+    locations are looked up through the session's catalog object, because SQL tells them one partition at a time only.
+
+    Args:
+        spark: the session.
+    """
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+
+    def table(self, name: str) -> CatalogTable | None:  # noqa: D102
+        if not self._spark.catalog.tableExists(name):
+            return None
+        found = self._metadata(name)
+        columns = {column.name: column.dataType.simpleString() for column in self._spark.table(name).schema}
+        return CatalogTable(
+            columns,
+            tuple(_python(found.partitionColumnNames())),
+            self._text(found.location()),
+            _python_map(found.properties()),
+        )
+
+    def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:  # noqa: D102
+        columns = columns_ddl(spec.schema)
+        partitioned = f" PARTITIONED BY ({', '.join(quoted(c) for c in spec.partition_by)})" if spec.partition_by else ""
+        comment = f" COMMENT {sql_text(spec.comment)}" if spec.comment else ""
+        with effect("catalog.create", spec.name):
+            self._spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {identifier(spec.name)} ({columns}) USING parquet{partitioned}"
+                f" LOCATION {sql_text(spec.location)}{comment}{properties_ddl(' TBLPROPERTIES', properties)}"
+            )
+
+    def mark(self, name: str, properties: Mapping[str, str]) -> None:  # noqa: D102
+        with effect("catalog.mark", name):
+            self._spark.sql(f"ALTER TABLE {identifier(name)}{properties_ddl(' SET TBLPROPERTIES', properties)}")
+
+    def locations(self, name: str, partitions: Sequence[Values] | None = None) -> dict[Values, str]:  # noqa: D102
+        columns = tuple(_python(self._metadata(name).partitionColumnNames()))
+        if not columns:
+            return {(): self._text(self._metadata(name).location())}
+        if partitions is not None and len(partitions) <= _ONE_BY_ONE:
+            found = [part for values in partitions for part in self._list(name, columns, values)]
+        else:
+            found = self._list(name, columns, None)
+        located = {self._values(columns, part): self._text(part.location()) for part in found}
+        wanted = located if partitions is None else set(partitions)
+        return {values: location for values, location in located.items() if values in wanted}
+
+    def move(self, name: str, moves: Sequence[Move]) -> None:  # noqa: D102
+        columns = tuple(_python(self._metadata(name).partitionColumnNames()))
+        added, switched, dropped = kinds_of(moves)
+        if added:
+            specs = " ".join(f"{_spec(columns, m.partition)} LOCATION {sql_text(str(m.after))}" for m in added)
+            self._alter(name, name_of(columns, added[0].partition), f"ADD IF NOT EXISTS {specs}")
+        for move in switched:
+            spec = f"{_spec(columns, move.partition)} " if columns else ""
+            self._alter(name, name_of(columns, move.partition), f"{spec}SET LOCATION {sql_text(str(move.after))}")
+        if dropped:
+            specs = ", ".join(_spec(columns, move.partition) for move in dropped)
+            self._alter(name, name_of(columns, dropped[0].partition), f"DROP IF EXISTS {specs}")
+
+    def _alter(self, name: str, first: str, change: str) -> None:
+        with effect("catalog.move", f"{name} {first}"):
+            self._spark.sql(f"ALTER TABLE {identifier(name)} {change}")
+
+    def _list(self, name: str, columns: Sequence[str], values: Values | None) -> list[Any]:
+        jvm: Any = self._spark._jvm
+        spec = jvm.scala.Option.empty()
+        if values is not None:
+            mapping = jvm.java.util.HashMap()
+            for column, value in zip(columns, values, strict=True):
+                mapping.put(column, NULL_PARTITION if value is None else value)
+            spec = jvm.scala.Option.apply(jvm.org.apache.spark.api.python.PythonUtils.toScalaMap(mapping))
+        return _python(self._catalog().listPartitions(self._identifier(name), spec))
+
+    def _values(self, columns: Sequence[str], part: Any) -> Values:
+        spec = _python_map(part.spec())
+        return tuple(None if spec[column] == NULL_PARTITION else spec[column] for column in columns)
+
+    def _metadata(self, name: str) -> Any:
+        return self._catalog().getTableMetadata(self._identifier(name))
+
+    def _catalog(self) -> Any:
+        jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
+        return jspark.sessionState().catalog()
+
+    def _identifier(self, name: str) -> Any:
+        return self._spark._jsparkSession.sessionState().sqlParser().parseTableIdentifier(identifier(name))  # type: ignore[attr-defined,unused-ignore]
+
+    def _text(self, uri: Any) -> str:
+        """Undo the URI's own escaping, so that ``%2F`` in a folder's name reads ``%2F`` again."""
+        jvm: Any = self._spark._jvm
+        text = str(jvm.org.apache.hadoop.fs.Path(uri).toString())
+        return (
+            f"file://{text.removeprefix('file:')}" if text.startswith("file:/") and not text.startswith("file://") else text
+        )
+
+
+def _spec(columns: Sequence[str], values: Values) -> str:
+    pairs = (f"{quoted(c)}={'null' if v is None else sql_text(v)}" for c, v in zip(columns, values, strict=True))
+    return f"PARTITION ({', '.join(pairs)})"
+
+
+def _python(sequence: Any) -> list[Any]:
+    return [sequence.apply(index) for index in range(sequence.size())]
+
+
+def _python_map(mapping: Any) -> dict[str, str]:
+    entries = _python(mapping.toSeq())
+    return {str(entry._1()): str(entry._2()) for entry in entries}

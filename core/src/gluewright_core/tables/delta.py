@@ -1,0 +1,134 @@
+"""Delta: one commit a publish, recognised by the run's id as the commit's application transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from gluewright_core.effects import effect
+from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
+from gluewright_core.tables.guard import explained
+from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, Table, TableSpec, arranged
+from gluewright_core.tables.partitions import matching, values_of
+from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+class DeltaTable(Table):
+    """A Delta table in Spark's session catalog.
+
+    A publish is one overwrite with ``replaceWhere``; ``txnAppId`` and ``txnVersion`` make Delta skip the same run's second
+    commit even when both were under way (Delta Lake documentation, "Table batch reads and writes", "Idempotent writes").
+
+    Args:
+        spark: the session, with Delta's extension and catalog.
+        spec: the table; its location is required.
+    """
+
+    def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
+        self.spec = spec
+        self._spark = spark
+        self._name = identifier(spec.name)
+
+    def exists(self) -> bool:  # noqa: D102
+        return bool(self._spark.catalog.tableExists(self.spec.name))
+
+    def read(self) -> DataFrame:  # noqa: D102
+        if not self.exists():
+            return self._spark.createDataFrame([], self.spec.schema)
+        return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+
+    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
+        rows = arranged(rows, self.spec)
+        self._create()
+        mine = self._commits(run)
+        if mine and mine[0]["action"] == "publish":
+            return self._published(run, mine[0], repeated=True)
+        writer = (
+            rows.write.format("delta")
+            .mode("overwrite")
+            .option("txnAppId", f"gluewright/{run}")
+            .option("txnVersion", str(len(mine) + 1))
+            .option("userMetadata", _metadata(run, "publish"))
+        )
+        if replace is TOUCHED and self.spec.partition_by:
+            writer = writer.option("partitionOverwriteMode", "dynamic")
+        elif not isinstance(replace, Replace):
+            inside = matching(
+                self.spec.schema, self.spec.partition_by, [values_of(self.spec.partition_by, p) for p in replace]
+            )
+            writer = writer.option("replaceWhere", inside)
+        with self._committing():
+            writer.save(self.spec.location)
+        done = self._commits(run)[0]
+        return self._published(run, done, repeated=len(self._commits(run)) == len(mine))
+
+    def undo(self, run: str) -> Published:  # noqa: D102
+        mine = self._commits(run) if self.exists() else []
+        if not mine or mine[0]["action"] != "publish":
+            raise TableUnsupported(f"{self.spec.name}: run {run} has not published here, or was undone already")
+        version = int(mine[0]["version"])
+        if version != self._history()[0]["version"]:
+            raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
+        with self._committing(), self._marked(_metadata(run, "undo")):
+            self._spark.sql(f"RESTORE TABLE {self._name} TO VERSION AS OF {version - 1}")
+        return Published(self.spec.name, run, 0, {})
+
+    def _create(self) -> None:
+        if self.exists():
+            return
+        partitioned = f" PARTITIONED BY ({', '.join(map(quoted, self.spec.partition_by))})" if self.spec.partition_by else ""
+        comment = f" COMMENT {sql_text(self.spec.comment)}" if self.spec.comment else ""
+        with effect("catalog.create", self.spec.name):
+            self._spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(self.spec.schema)}) USING delta"
+                f"{partitioned} LOCATION {sql_text(self.spec.location)}{comment}"
+            )
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        with effect("spark.commit", self.spec.name):
+            try:
+                yield
+            except Exception as error:
+                if told := explained(self.spec, error):
+                    raise told from error
+                raise
+
+    @contextmanager
+    def _marked(self, metadata: str) -> Iterator[None]:
+        self._spark.conf.set(_METADATA, metadata)
+        try:
+            yield
+        finally:
+            self._spark.conf.unset(_METADATA)
+
+    def _history(self) -> list[dict[str, Any]]:
+        commits = self._spark.sql(f"DESCRIBE HISTORY {self._name}").select("version", "userMetadata", "operationMetrics")
+        return [row.asDict() for row in commits.collect()]
+
+    def _commits(self, run: str) -> list[dict[str, Any]]:
+        """Find the run's commits, newest first, each with its action: ``publish`` or ``undo``."""
+        found = []
+        for commit in self._history():
+            try:
+                mark = json.loads(commit["userMetadata"] or "{}")
+            except ValueError:
+                continue
+            if isinstance(mark, dict) and mark.get("gluewright.run") == run:
+                found.append({**commit, "action": mark["action"]})
+        return found
+
+    def _published(self, run: str, commit: dict[str, Any], *, repeated: bool = False) -> Published:
+        rows = int((commit["operationMetrics"] or {}).get("numOutputRows", 0))
+        return Published(self.spec.name, run, rows, {}, repeated)
+
+
+def _metadata(run: str, action: str) -> str:
+    return json.dumps({"gluewright.run": run, "action": action})

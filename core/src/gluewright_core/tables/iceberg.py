@@ -1,0 +1,128 @@
+"""Iceberg: one snapshot a publish, with the run's id in the snapshot's summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gluewright_core.effects import effect
+from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
+from gluewright_core.tables.guard import explained, refuse_outside
+from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, Table, TableSpec, arranged
+from gluewright_core.tables.partitions import matching, values_of
+from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
+
+RUN = "gluewright.run"
+UNDONE = "gluewright.undone"
+
+
+class IcebergTable(Table):
+    """An Iceberg table, partitioned by columns as they are (identity transforms).
+
+    A publish is one overwrite commit under serializable isolation, checked from the snapshot that was current when it began
+    (Apache Iceberg documentation, "Spark Writes"). Iceberg accepts rows outside an overwrite's filter and would leave them
+    beside what is there; they are refused here. A run is recognised by the snapshots that are still kept.
+
+    Args:
+        spark: the session, with an Iceberg catalog.
+        spec: the table; named ``catalog.database.table``.
+    """
+
+    def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
+        self.spec = spec
+        self._spark = spark
+        self._name = identifier(spec.name)
+
+    def exists(self) -> bool:  # noqa: D102
+        return bool(self._spark.catalog.tableExists(self.spec.name))
+
+    def read(self) -> DataFrame:  # noqa: D102
+        if not self.exists():
+            return self._spark.createDataFrame([], self.spec.schema)
+        return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+
+    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
+        rows = arranged(rows, self.spec)
+        self._create()
+        if done := self._snapshot_of(run):
+            return self._published(run, done, repeated=True)
+        if isinstance(replace, Replace):
+            inside = "true"
+        else:
+            inside = matching(
+                self.spec.schema, self.spec.partition_by, [values_of(self.spec.partition_by, p) for p in replace]
+            )
+            rows = refuse_outside(rows, inside)
+        self._commit(rows, inside, {RUN: run}, dynamic=replace is TOUCHED and bool(self.spec.partition_by))
+        return self._published(run, self._snapshot_of(run) or {})
+
+    def undo(self, run: str) -> Published:  # noqa: D102
+        done = self._snapshot_of(run) if self.exists() else None
+        if done is None:
+            raise TableUnsupported(
+                f"{self.spec.name}: run {run} has not published here, was undone, or its snapshot has expired"
+            )
+        if done["snapshot_id"] != self._current():
+            raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
+        if done["parent_id"] is None:
+            empty = self._spark.createDataFrame([], self.spec.schema)
+            self._commit(empty, "true", {UNDONE: run}, dynamic=False)
+        else:
+            catalog, _, table = self.spec.name.partition(".")
+            with effect("spark.commit", self.spec.name):
+                self._spark.sql(
+                    f"CALL {quoted(catalog)}.system.rollback_to_snapshot({sql_text(table)}, {done['parent_id']})"
+                )
+        return Published(self.spec.name, run, 0, {})
+
+    def _create(self) -> None:
+        if self.exists():
+            return
+        partitioned = f" PARTITIONED BY ({', '.join(map(quoted, self.spec.partition_by))})" if self.spec.partition_by else ""
+        location = f" LOCATION {sql_text(self.spec.location)}" if self.spec.location else ""
+        comment = f" COMMENT {sql_text(self.spec.comment)}" if self.spec.comment else ""
+        with effect("catalog.create", self.spec.name):
+            self._spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(self.spec.schema)}) USING iceberg"
+                f"{partitioned}{location}{comment}"
+            )
+
+    def _commit(self, rows: DataFrame, inside: str, properties: dict[str, str], *, dynamic: bool) -> None:
+        from pyspark.sql import functions as F  # noqa: PLC0415
+
+        writer: DataFrameWriterV2 = rows.writeTo(self.spec.name).option("isolation-level", "serializable")
+        if current := self._current():
+            writer = writer.option("validate-from-snapshot-id", str(current))
+        for key, value in properties.items():
+            writer = writer.option(f"snapshot-property.{key}", value)
+        with effect("spark.commit", self.spec.name):
+            try:
+                if dynamic:
+                    writer.overwritePartitions()
+                else:
+                    writer.overwrite(F.expr(inside))
+            except Exception as error:
+                if told := explained(self.spec, error):
+                    raise told from error
+                raise
+
+    def _current(self) -> int | None:
+        rows = self._spark.sql(f"SELECT snapshot_id FROM {self._name}.refs WHERE name = 'main'").head(1)
+        return int(rows[0]["snapshot_id"]) if rows else None
+
+    def _snapshot_of(self, run: str) -> dict[str, Any] | None:
+        """Find the run's snapshot among the ancestors of the current one; None when it was taken back."""
+        found = self._spark.sql(
+            f"SELECT s.snapshot_id, s.parent_id, s.summary FROM {self._name}.snapshots s"
+            f" JOIN {self._name}.history h ON h.snapshot_id = s.snapshot_id AND h.is_current_ancestor"
+            f" WHERE {sql_text(run)} IN (s.summary['{RUN}'], s.summary['{UNDONE}'])"
+            " ORDER BY s.committed_at DESC"
+        ).head(1)
+        return found[0].asDict() if found and RUN in found[0]["summary"] else None
+
+    def _published(self, run: str, snapshot: dict[str, Any], *, repeated: bool = False) -> Published:
+        added = snapshot.get("summary", {}).get("added-records", "0")
+        return Published(self.spec.name, run, int(added), {}, repeated)

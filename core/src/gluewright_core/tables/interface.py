@@ -1,0 +1,147 @@
+"""What a table is and what can be done with it, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from gluewright_core.errors import TableMismatch
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+
+class Replace(Enum):
+    """Which partitions a publish replaces, when they are not listed one by one."""
+
+    ALL = "all"
+    TOUCHED = "touched"
+
+
+ALL = Replace.ALL
+"""The whole table: a partition without rows is emptied."""
+TOUCHED = Replace.TOUCHED
+"""The partitions that have rows, and no other: a partition that became empty keeps its old rows."""
+
+Partition = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table as the job declares it.
+
+    Attributes:
+        name: ``database.table``, for Iceberg ``catalog.database.table``.
+        schema: all columns with types and comments, partition columns included.
+        partition_by: the partition columns; empty for an unpartitioned table.
+        location: the table's folder, as a URI; Iceberg may leave it to its catalog.
+        comment: of the table.
+
+    Raises:
+        TableMismatch: a partition column is not in the schema.
+    """
+
+    name: str
+    schema: StructType
+    partition_by: tuple[str, ...] = ()
+    location: str = ""
+    comment: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        missing = [column for column in self.partition_by if column not in self.schema.names]
+        if missing:
+            raise TableMismatch(f"{self.name}: partition columns {missing} are not in its schema {self.schema.names}")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publish did.
+
+    Attributes:
+        table: its name.
+        run: the run that published.
+        rows: rows written.
+        partitions: the partitions that were replaced, as ``dt=2013-01-31``, with what became of each: ``written`` or
+            ``emptied``; for an unpartitioned table one entry, ``(whole table)``. Empty where the table kind does not tell.
+        repeated: this run had published before, so nothing was done now.
+    """
+
+    table: str
+    run: str
+    rows: int
+    partitions: Mapping[str, str]
+    repeated: bool = False
+
+
+class Table(ABC):
+    """One table: read it, publish to it, take a publish back.
+
+    Attributes:
+        spec: the table as declared.
+    """
+
+    spec: TableSpec
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether the table has been created."""
+
+    @abstractmethod
+    def read(self) -> DataFrame:
+        """Read the table's published rows; an empty DataFrame of the declared schema when it does not exist yet."""
+
+    @abstractmethod
+    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:
+        """Replace partitions by rows, in one switch where the table kind has one.
+
+        Creates the table when it does not exist. Publishing the same run twice changes nothing.
+
+        Args:
+            rows: the new content of the partitions that are replaced. Columns are matched by name.
+            run: the logical run's id: the same in every attempt, another for every other run.
+            replace: :data:`ALL`, :data:`TOUCHED`, or the partitions, such as ``[{"dt": date(2013, 1, 31)}]``; one that has
+                no rows is emptied.
+
+        Returns:
+            What was done.
+
+        Raises:
+            RowsOutsidePartitions: rows belong to partitions that are not listed. Nothing was published.
+            ConcurrentUpdate: another run published some of the same partitions meanwhile. Nothing was published.
+            TableMismatch: the rows do not have the table's columns.
+        """
+
+    @abstractmethod
+    def undo(self, run: str) -> Published:
+        """Take back what a run published, while no later run has replaced the same partitions.
+
+        Raises:
+            ConcurrentUpdate: a later publish replaced some of them.
+            TableUnsupported: the table kind keeps no old rows, or they have been swept.
+        """
+
+
+def arranged(rows: DataFrame, spec: TableSpec) -> DataFrame:
+    """Give rows the declared order of columns.
+
+    Raises:
+        TableMismatch: columns are missing or extra, or a type differs.
+    """
+    expected = {column.name: column.dataType for column in spec.schema}
+    found = {column.name: column.dataType for column in rows.schema}
+    wrong = [
+        *(f"{name} is missing" for name in expected if name not in found),
+        *(f"{name} is not declared" for name in found if name not in expected),
+        *(
+            f"{name} is {found[name].simpleString()}, declared {kind.simpleString()}"
+            for name, kind in expected.items()
+            if name in found and found[name].simpleString() != kind.simpleString()
+        ),
+    ]
+    if wrong:
+        raise TableMismatch(f"{spec.name}: the rows do not fit the table: {'; '.join(wrong)}")
+    return rows.select([f"`{name}`" for name in spec.schema.names])

@@ -1,0 +1,146 @@
+"""Parquet in a catalog: a run's files lie beside the table, and the catalog says which run's files a partition is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gluewright_core.errors import (
+    ConcurrentUpdate,
+    PublishTakenOver,
+    RowsOutsidePartitions,
+    TableMismatch,
+    TableUnsupported,
+)
+from gluewright_core.state import utc_now
+from gluewright_core.storage import open_storage, parent_uri
+from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable
+from gluewright_core.tables.interface import ALL, Partition, Published, Replace, Table, TableSpec
+from gluewright_core.tables.partitions import Values, name_of
+from gluewright_core.tables.staging import discard, targets, write_aside
+from gluewright_core.tables.switching import Receipt, Switching
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+PROJECTION = "projection.enabled"
+
+
+class ParquetTable(Table):
+    """A Parquet table whose partitions are switched in a catalog.
+
+    The table's own folder stays empty of data: who lists it instead of asking the catalog finds nothing, rather than old and
+    new rows together. The files that a switch leaves behind stay until they are swept, for readers that still use them and
+    for :meth:`undo`.
+
+    Args:
+        spark: the session.
+        spec: the table; its location is required.
+        catalog: where its partitions are.
+        clock: tells the time, UTC.
+    """
+
+    def __init__(
+        self, spark: SparkSession, spec: TableSpec, catalog: Catalog, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.spec = spec
+        self._spark = spark
+        self._catalog = catalog
+        parent, self._folder = parent_uri(spec.location)
+        self._storage = open_storage(parent)
+        self._switching = Switching(catalog, spec.name, spec.partition_by, self._storage, self._folder, clock=clock)
+
+    def exists(self) -> bool:  # noqa: D102
+        return self._catalog.table(self.spec.name) is not None
+
+    def read(self) -> DataFrame:  # noqa: D102
+        if not self.exists():
+            return self._spark.createDataFrame([], self.spec.schema)
+        return self._spark.table(self.spec.name).select([f"`{name}`" for name in self.spec.schema.names])
+
+    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
+        self._prepare()
+        with suppress(ConcurrentUpdate):  # another run is switching now: whether it matters is found out below
+            self._switching.settle(run)
+        if done := self._switching.receipt(run):
+            return self._published(done, repeated=True)
+        since = self._switching.version()
+        staged = write_aside(rows, self.spec, self._storage, self._folder, run)
+        try:
+            wanted = targets(staged, self.spec, replace)
+            uris = {values: prefix and self._uri(prefix) for values, prefix in wanted.items()}
+            receipt = self._switching.publish(run, uris, since=since, rows=staged.rows, whole=replace is ALL)
+        except PublishTakenOver:
+            raise
+        except (ConcurrentUpdate, RowsOutsidePartitions, TableMismatch):
+            # A refusal has decided nothing, so nobody needs the files. After any other failure the plan may still.
+            discard(self._storage, staged.prefix)
+            raise
+        self._forget_cached()
+        return self._published(receipt)
+
+    def undo(self, run: str) -> Published:  # noqa: D102
+        back = self._switching.undo(run)
+        self._forget_cached()
+        names = {self._name(move.partition): "written" if move.after else "emptied" for move in back}
+        return Published(self.spec.name, run, 0, names)
+
+    def _prepare(self) -> None:
+        found = self._catalog.table(self.spec.name)
+        if found is None:
+            self._catalog.create(self.spec, {SWITCHED: self.spec.location})
+            found = self._catalog.table(self.spec.name)
+        if found is None:
+            raise TableMismatch(f"{self.spec.name} was created and is not in the catalog; is its database there?")
+        require_same_columns(self.spec, found)
+        if found.properties.get(PROJECTION, "").lower() == "true":
+            raise TableUnsupported(
+                f"{self.spec.name} uses partition projection, so the catalog's locations are not what readers see; "
+                "publish it as a bare folder"
+            )
+        if SWITCHED not in found.properties:
+            raise TableUnsupported(
+                f"{self.spec.name} exists and its files lie under its location; adopt it for switching first "
+                "(gluewright_core.tables.adopt), or publish it as a bare folder"
+            )
+
+    def _published(self, receipt: Receipt, *, repeated: bool = False) -> Published:
+        names = {
+            self._name(move.partition): "written" if move.after else "emptied" for move in self._switching.moves(receipt)
+        }
+        return Published(self.spec.name, receipt.run, receipt.rows, names, repeated)
+
+    def _name(self, values: Values) -> str:
+        return name_of(self.spec.partition_by, values)
+
+    def _uri(self, prefix: str) -> str:
+        return self._storage.uri_of(prefix.rstrip("/"))
+
+    def _forget_cached(self) -> None:
+        """Let this session's next query see the switch also when the catalog was changed behind Spark's back."""
+        if self._spark.catalog.tableExists(self.spec.name):
+            self._spark.catalog.refreshTable(self.spec.name)
+
+
+def require_same_columns(spec: TableSpec, found: CatalogTable) -> None:
+    """Refuse to publish into a table that is not the declared one.
+
+    Raises:
+        TableMismatch: columns, types or partition columns differ.
+    """
+    declared = {column.name.lower(): column.dataType.simpleString().lower() for column in spec.schema}
+    existing = {name.lower(): kind.lower() for name, kind in found.columns.items()}
+    wrong = [
+        f"{name} {kind} (catalog: {existing.get(name, 'missing')})"
+        for name, kind in declared.items()
+        if existing.get(name) != kind
+    ]
+    wrong += [f"{name} (declared: missing)" for name in existing if name not in declared]
+    if wrong:
+        raise TableMismatch(f"{spec.name}: declared columns differ from the catalog's: {'; '.join(wrong)}")
+    if [name.lower() for name in spec.partition_by] != [name.lower() for name in found.partition_by]:
+        raise TableMismatch(
+            f"{spec.name}: declared partition columns {list(spec.partition_by)}, the catalog has {list(found.partition_by)}"
+        )

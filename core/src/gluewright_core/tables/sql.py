@@ -1,0 +1,42 @@
+"""Texts and names as Spark SQL wants them written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructField, StructType
+
+
+def sql_text(text: str) -> str:
+    """Write a text as a literal of Spark SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def quoted(name: str) -> str:
+    """Write one name as a quoted identifier of Spark SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def identifier(name: str) -> str:
+    """Write a dotted table name as a quoted identifier of Spark SQL."""
+    return ".".join(quoted(part) for part in name.split("."))
+
+
+def columns_ddl(schema: StructType) -> str:
+    """Write a schema's columns as they stand in CREATE TABLE, with their comments."""
+    return ", ".join(_column_ddl(column) for column in schema)
+
+
+def _column_ddl(column: StructField) -> str:
+    comment = column.metadata.get("comment", "")
+    required = "" if column.nullable else " NOT NULL"
+    commented = f" COMMENT {sql_text(comment)}" if comment else ""
+    return f"{quoted(column.name)} {column.dataType.simpleString()}{required}{commented}"
+
+
+def properties_ddl(keyword: str, properties: Mapping[str, str]) -> str:
+    """Write table properties after a keyword such as ``TBLPROPERTIES``; nothing when there are none."""
+    pairs = ", ".join(f"{sql_text(key)}={sql_text(value)}" for key, value in properties.items())
+    return f"{keyword} ({pairs})" if pairs else ""

@@ -1,0 +1,111 @@
+"""Writing a run's rows aside, where no reader looks, and finding out which partitions they make.
+
+A run writes to ``gluewright-runs/<table>/<run>-<random>/`` beside the table's folder. The random part keeps two attempts of
+one run apart. Nothing of this is visible to a reader until it is published.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gluewright_core.effects import effect
+from gluewright_core.errors import RowsOutsidePartitions
+from gluewright_core.storage import Storage
+from gluewright_core.tables.guard import explained, refuse_empty_text
+from gluewright_core.tables.interface import Partition, Replace, TableSpec, arranged
+from gluewright_core.tables.partitions import Values, name_of, parse_path, values_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+RUNS = "gluewright-runs"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Rows written aside.
+
+    Attributes:
+        prefix: of the attempt's files, as a key with a trailing ``/``.
+        partitions: each partition that has rows, with the prefix of its files.
+        rows: how many were written.
+    """
+
+    prefix: str
+    partitions: dict[Values, str]
+    rows: int
+
+
+def write_aside(rows: DataFrame, spec: TableSpec, storage: Storage, folder: str, run: str) -> Staged:
+    """Write a run's rows aside as Parquet, laid out by partition.
+
+    Args:
+        rows: with the table's columns.
+        spec: of the table.
+        storage: the folder beside the table.
+        folder: the table's folder name.
+        run: the run's id.
+
+    Returns:
+        What was written.
+
+    Raises:
+        StorageError: the target cannot be written, is full or does not answer.
+        TableMismatch: the rows do not fit the table.
+    """
+    from pyspark.sql import Observation  # noqa: PLC0415
+    from pyspark.sql import functions as F  # noqa: PLC0415
+
+    prefix = f"{RUNS}/{folder}/{run}-{secrets.token_hex(4)}/"
+    uri = storage.uri_of(prefix.rstrip("/"))
+    written = Observation()
+    checked = refuse_empty_text(arranged(rows, spec), spec).observe(written, F.count(F.lit(1)).alias("rows"))
+    writer = checked.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+    if spec.partition_by:
+        writer = writer.partitionBy(*spec.partition_by)
+    with effect("spark.write", uri):
+        try:
+            writer.parquet(uri)
+        except Exception as error:
+            discard(storage, prefix)
+            if told := explained(spec, error):
+                raise told from error
+            raise
+    return Staged(prefix, _partitions(storage, prefix, spec.partition_by), int(written.get["rows"]))
+
+
+def targets(staged: Staged, spec: TableSpec, replace: Replace | Sequence[Partition]) -> dict[Values, str | None]:
+    """Say where the files of each partition that is replaced are now; None for one that is emptied.
+
+    Raises:
+        RowsOutsidePartitions: rows were written for partitions that are not replaced.
+        TableMismatch: a partition is not named by the partition columns.
+    """
+    found: dict[Values, str | None] = dict(staged.partitions)
+    if isinstance(replace, Replace):
+        return found
+    wanted = [values_of(spec.partition_by, partition) for partition in replace]
+    outside = [name_of(spec.partition_by, values) for values in found if values not in wanted]
+    if outside:
+        raise RowsOutsidePartitions(
+            f"{spec.name}: {len(outside)} partitions have rows and are not among those to replace, the first: "
+            f"{outside[0]}; nothing was published"
+        )
+    return {values: found.get(values) for values in wanted}
+
+
+def discard(storage: Storage, prefix: str) -> None:
+    """Delete what an attempt wrote aside and never published."""
+    storage.delete([found.key for found in storage.list_objects(prefix)])
+
+
+def _partitions(storage: Storage, prefix: str, columns: Sequence[str]) -> dict[Values, str]:
+    if not columns:
+        return {(): prefix}
+    levels = [prefix]
+    for _ in columns:
+        levels = [f"{level}{name}/" for level in levels for name in storage.list_folders(level)]
+    return {parse_path(columns, level.removeprefix(prefix)): level for level in levels}
