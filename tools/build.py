@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.hatch import hatch
+from tools.hatch import hatch, outside
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,7 +20,7 @@ def main() -> int:
     """Build, list what was built, and return the exit code."""
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    built = subprocess.run([*hatch(), "build", "--all"], cwd=ROOT, check=False)
+    built = subprocess.run([*hatch(), "build", "--all"], cwd=ROOT, env=outside(), check=False)
     if built.returncode != 0:
         return built.returncode
     for wheel in sorted(dist.glob("*.whl")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -16,3 +17,8 @@ def hatch() -> list[str]:
     user_scripts = Path.home() / ".local" / "bin"
     found = shutil.which("hatch") or shutil.which("hatch", path=f"{maker.parent}:{user_scripts}")
     return [found] if found else [str(maker), "-m", "hatch"]
+
+
+def outside() -> dict[str, str]:
+    """Return the environment variables with which hatch does not think it runs inside the environment that this runs in."""
+    return {name: value for name, value in os.environ.items() if name != "HATCH_ENV_ACTIVE"}

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.hatch import hatch
+from tools.hatch import hatch, outside
 
 # The environment of each line and the Python of its Glue version.
 LINES = {"spark35": "3.11", "spark41": "3.13"}
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _run(line: str, pytest_arguments: list[str]) -> Outcome:
-    environment = dict(os.environ)
+    environment = outside()
     if python := find_python(LINES[line]):
         environment["HATCH_PYTHON"] = python
     versions = _versions(line, environment)

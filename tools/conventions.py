@@ -1,0 +1,135 @@
+"""The conventions of the repository, checked: what follows from a folder's name, and what a recipe may import."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# A heart is copied alone into a job: it may use what is there on Glue anyway.
+_HEART_MAY_IMPORT = {*sys.stdlib_module_names, "pyspark", "boto3", "botocore"}
+_COMES_WITH_GLUE = {"pyspark", "boto3"}
+_KNOWS_AWSGLUE = "core/src/gluewright_core/session.py"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One folder that becomes a distribution."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, from which the others follow."""
+        return self.folder.name
+
+    @property
+    def distribution(self) -> str:
+        """Its name on PyPI."""
+        return f"gluewright-{self.name.replace('_', '-')}"
+
+    @property
+    def source(self) -> Path:
+        """The folder that is imported."""
+        return self.folder / "src" / f"gluewright_{self.name}"
+
+    @property
+    def project(self) -> dict[str, Any]:
+        """The parsed pyproject.toml."""
+        return tomllib.loads((self.folder / "pyproject.toml").read_text(encoding="utf-8"))
+
+    @property
+    def version(self) -> str:
+        """The version that its ``__init__`` declares."""
+        found = re.search(r'^__version__ = "(.+)"$', (self.source / "__init__.py").read_text(), re.MULTILINE)
+        return found[1] if found else ""
+
+
+def problems(root: Path) -> list[str]:
+    """Return what breaks a convention, each with its place, or nothing.
+
+    Args:
+        root: the repository.
+    """
+    recipes = [Package(folder) for folder in sorted((root / "recipes").glob("[a-z]*")) if folder.is_dir()]
+    examples = [Package(folder) for folder in sorted((root / "examples").glob("[a-z]*")) if folder.is_dir()]
+    # The template alone makes a repository of recipes: core may be installed from elsewhere.
+    shared = [Package(root / name) for name in ("core", "testing") if (root / name).is_dir()]
+    found: list[str] = []
+    for package in [*shared, *recipes, *examples]:
+        released = package not in examples
+        found += [f"{package.folder.relative_to(root)}: {problem}" for problem in _of_package(package, released=released)]
+    for package in recipes:
+        page = root / "docs" / "recipes" / f"{package.name}.md"
+        found += [f"recipes/{package.name}: {problem}" for problem in _of_recipe(package, page)]
+    for file in sorted(root.glob("*/src/**/*.py")) + sorted(root.glob("*/*/src/**/*.py")):
+        place = file.relative_to(root).as_posix()
+        if place != _KNOWS_AWSGLUE and "awsglue" in _imported(file):
+            found.append(f"{place}: imports awsglue; only {_KNOWS_AWSGLUE} does")
+    return found
+
+
+def _of_package(package: Package, *, released: bool) -> Iterator[str]:
+    if not (package.folder / "pyproject.toml").exists() or not (package.source / "__init__.py").exists():
+        yield f"has no pyproject.toml or no {package.source.relative_to(package.folder)}/__init__.py"
+        return
+    project = package.project["project"]
+    if project["name"] != package.distribution:
+        yield f"is called {project['name']}; the folder's name makes it {package.distribution}"
+    # The testing kit starts AWS doubles, on machines that are not Glue.
+    for forbidden in _COMES_WITH_GLUE - ({"boto3"} if package.name == "testing" else set()):
+        if any(re.match(rf"{forbidden}\b", needed) for needed in project["dependencies"]):
+            yield f"depends on {forbidden}, which comes with Glue"
+    needed_files = [package.folder / "README.md", package.source / "py.typed"]
+    for file in needed_files + ([package.folder / "CHANGELOG.md"] if released else []):
+        if not file.exists():
+            yield f"has no {file.relative_to(package.folder)}"
+    if released and (package.folder / "README.md").exists():
+        heading = (package.folder / "README.md").read_text(encoding="utf-8").partition("\n")[0]
+        if heading != f"# {package.distribution}":
+            yield f"README.md begins with {heading!r}; `# {package.distribution}` heads its page"
+
+
+def _of_recipe(package: Package, page: Path) -> Iterator[str]:
+    mark = f"# {package.distribution} {package.version}"
+    modules = {file.stem: file.read_text(encoding="utf-8") for file in sorted(package.source.glob("*.py"))}
+    hearts = [name for name, text in modules.items() if text.startswith(f"# {package.distribution} ")]
+    if len(hearts) != 1:
+        yield f"has {len(hearts)} hearts; exactly one module's first line is `{mark}`"
+        return
+    heart = hearts[0]
+    if not modules[heart].startswith(f"{mark}\n"):
+        yield f"{heart}.py's first line is not `{mark}`"
+    for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT):
+        yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark and boto3 only"
+    inner = {target for target in _imported_names(package.source / "__init__.py") if target.startswith("gluewright")}
+    for name in sorted(inner - {f"gluewright_{package.name}.{heart}"}):
+        yield f"__init__.py imports {name}; it re-exports from the heart only"
+    for file in (f"test_{heart}.py", "test_job.py", "test_readme.py"):
+        if not (package.folder / "tests" / file).exists():
+            yield f"has no tests/{file}"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    for shown in (f"recipes/{package.name}/README.md", f"/{heart}.py", f"::: gluewright_{package.name}"):
+        if shown not in text:
+            yield f"docs/recipes/{page.name} does not show {shown}"
+
+
+def _imported(file: Path) -> set[str]:
+    """Return the top-level packages that a file imports, anywhere in it."""
+    return {name.partition(".")[0] for name in _imported_names(file)}
+
+
+def _imported_names(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # A relative import stays in the package, and a copied file has none around it.
+            names.add(node.module or "" if node.level == 0 else f"gluewright.{node.module or ''}")
+    return names
