@@ -100,6 +100,7 @@ def test_every_type_is_read_with_its_full_precision():
     ("name", "text", "value"),
     [
         ("moment", "2024-01-31T12:00:00", datetime(2024, 1, 31, 12, tzinfo=UTC)),
+        ("moment", "2024-01-31T12:00:00-05:00", datetime(2024, 1, 31, 17, tzinfo=UTC)),
         ("moment", "2024-01-31T12:00:00Z", datetime(2024, 1, 31, 12, tzinfo=UTC)),
         ("mode", "full", Mode.FULL),
         ("mode", "2", Mode.CHANGES),
@@ -116,6 +117,7 @@ def test_every_type_is_read_with_its_full_precision():
 def test_other_spellings_of_a_value(name, text, value):
     read = getattr(parse(pairs(GIVEN | {name: text}), Everything), name)
     assert read == value
+    # Equal moments in another zone would pass as equal.
     assert getattr(read, "tzinfo", UTC) is UTC
 
 

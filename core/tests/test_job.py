@@ -76,6 +76,15 @@ def test_lost_rows_fail_the_run(spark, tmp_path):
             step.counting(job.spark.range(10), "read", ignored={"odd": F.col("id") % 2 == 1}).collect()
             step.add(written=4)
 
+    def counts_late(job):
+        with job.step("later") as step:
+            rows = step.counting(job.spark.range(10), "read")
+            step.add(written=9)
+        rows.collect()
+
+    with pytest.raises(CountsDoNotAddUp, match="'later': 10 rows read, but 9 written"):
+        run(counts_late, Arguments, argv=[])
+
     where = tmp_path / "s.json"
     with pytest.raises(CountsDoNotAddUp, match=r"'load': 10 rows read, but .*4 written.* = 9"):
         run(main, Arguments, argv=["--summary", str(where)])
@@ -99,7 +108,7 @@ def test_a_generated_run_id_sorts_by_time_and_an_id_unfit_for_paths_is_refused(m
     first = run(lambda job: None, Arguments, argv=[]).run.id
     later = datetime.now(UTC) + timedelta(seconds=1)
     monkeypatch.setattr(module, "datetime", SimpleNamespace(now=lambda zone: later))
-    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", first)
+    assert re.fullmatch(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{8}", first)
     assert module._new_id() > first
     monkeypatch.undo()
     assert run(lambda job: None, Arguments, argv=["--run_id="]).run.id not in {"", first}

@@ -246,7 +246,8 @@ def _identity(line: CommandLine[A], main: Main[A]) -> RunIdentity:
 
 
 def _new_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
 
 
 def _script_name(main: Main[A]) -> str:
