@@ -69,8 +69,10 @@ def run_examples(readme: Path, names: dict[str, Any] | None = None) -> int:
             ran, printed = ran + 1, output.getvalue()
         elif block.language == "text" and block.follows:
             said, happened = _tidy(block.body), _tidy(printed)
-            assert happened == said, f"{readme}, line {block.line} says\n{said}\nand the example above prints\n{happened}"
-    assert ran, f"{readme} has no python examples"
+            if happened != said:
+                raise AssertionError(f"{readme}, line {block.line} says\n{said}\nand the example above prints\n{happened}")
+    if not ran:
+        raise AssertionError(f"{readme} has no python examples")
     return ran
 
 
