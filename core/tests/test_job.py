@@ -140,6 +140,7 @@ def test_a_failure_is_raised_unchanged_after_every_hook_even_if_hooks_fail(error
     assert any("bad_hook failed too" in line["message"] and "SystemExit" in line["exception"] for line in lines)
     assert lines[-1]["level"] == "ERROR"
     assert lines[-1]["error"] == f"{type(error).__name__}: {error}"
+    assert "in main" in lines[-1]["exception"]
 
 
 def test_a_summary_that_cannot_be_written_fails_a_good_run_and_does_not_hide_the_error_of_a_bad_one(tmp_path):
@@ -266,13 +267,13 @@ def test_as_a_script_each_kind_of_end_has_its_status_and_its_words(script):
     ours = python(script, "--mode", "ours")
     assert ours.returncode == 1
     assert ours.stderr.splitlines()[-1] == "error: s3://bucket/x: access denied; allow s3:PutObject"
-    assert "Traceback" not in ours.stderr
+    assert "\nTraceback" not in ours.stderr
     assert json_lines(ours.stderr)[-1]["job"] == "counting_job"
 
     other = python(script, "--mode", "other")
     assert other.returncode == 1
     assert other.stderr.splitlines()[-1] == "ValueError: broken"
-    assert "Traceback" in other.stderr
+    assert "\nTraceback" in other.stderr
 
 
 @pytest.mark.timeout(300)
@@ -291,7 +292,7 @@ def test_the_same_file_runs_with_python_and_with_spark_submit(script, monkeypatc
     assert failed.returncode != 0
     # spark-submit passes both streams of the script on as its standard output.
     assert "error: s3://bucket/x: access denied" in failed.stdout
-    assert "Traceback" not in failed.stdout
+    assert "\nTraceback" not in failed.stdout
 
 
 def test_importing_core_costs_next_to_nothing_beside_pyspark():

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -87,6 +88,8 @@ def test_an_active_session_is_used_keeps_its_own_settings_and_is_not_stopped(spa
     session.stop()
     assert session.spark.conf.get("spark.sql.session.timeZone") == "UTC"
     assert session.spark.conf.get("spark.sql.ansi.enabled") == ansi == str(spark.version >= "4").lower()
+    with ThreadPoolExecutor(1) as other_thread:
+        other_thread.submit(lambda: start("mine", GlueParameters()).stop()).result()
     assert spark.range(3).count() == 3
 
 

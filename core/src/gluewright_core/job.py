@@ -195,7 +195,7 @@ def _succeed(job: Job[A], main: Main[A], summary_path: str | None) -> None:
         write_summary(summary, summary_path)
     if job._session is not None:
         job._session.commit()
-    _tell(job)
+    _tell(job, None)
 
 
 def _fail(job: Job[A], error: BaseException, hooks: Sequence[Hook[A]], summary_path: str | None) -> None:
@@ -208,7 +208,7 @@ def _fail(job: Job[A], error: BaseException, hooks: Sequence[Hook[A]], summary_p
         _attempt(job, f"the failure hook {name}", lambda hook=hook: hook(job, error))  # type: ignore[misc]
     if summary_path:
         _attempt(job, f"the summary {summary_path}", lambda: write_summary(summary, summary_path))
-    _attempt(job, "the summary", lambda: _tell(job))
+    _attempt(job, "the summary", lambda: _tell(job, error))
 
 
 def _attempt(job: Job[A], what: str, act: Callable[[], object]) -> None:
@@ -224,15 +224,18 @@ def _finish(summary: RunSummary, error: BaseException | None) -> None:
     summary.finished = datetime.now(UTC)
 
 
-def _tell(job: Job[A]) -> None:
+def _tell(job: Job[A], error: BaseException | None) -> None:
     summary = job.summary
     if summary.steps:
         sys.stderr.write(f"{summary.as_table()}\n")
     seconds = ((summary.finished or summary.started) - summary.started).total_seconds()
-    level = logging.INFO if summary.error is None else logging.ERROR
-    kind = "" if summary.error is None else f" ({summary.error.partition(':')[0]})"
     details = {key: value for key, value in summary.as_dict().items() if key in {"status", "error", "steps"}}
-    job.log.log(level, "%s after %.1f s%s", summary.status, seconds, kind, extra=details)
+    if error is None:
+        job.log.info("succeeded after %.1f s", seconds, extra=details)
+    else:
+        # As a field: a terminal gets the traceback, or the line that stands for it, when the process ends.
+        details["exception"] = "".join(traceback.format_exception(error))
+        job.log.error("failed after %.1f s (%s)", seconds, type(error).__name__, extra=details)
 
 
 def _identity(line: CommandLine[A], main: Main[A]) -> RunIdentity:

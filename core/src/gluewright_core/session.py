@@ -91,9 +91,14 @@ def expects_glue(glue: GlueParameters) -> bool:
 
 
 def _active() -> SparkSession | None:
-    from pyspark.sql import SparkSession  # noqa: PLC0415 - not needed to read arguments or print --help
+    from pyspark import SparkContext  # noqa: PLC0415 - not needed to read arguments or print --help
+    from pyspark.sql import SparkSession  # noqa: PLC0415
 
-    return SparkSession.getActiveSession()
+    active = SparkSession.getActiveSession()
+    if active is None and SparkContext._active_spark_context is not None:
+        # Started in another thread, where it is the active one.
+        return SparkSession.builder.getOrCreate()
+    return active
 
 
 def _has_glue() -> bool:

@@ -64,7 +64,8 @@ class Step:
             ignored: the same for ignored, by reason.
 
         Returns:
-            The same rows. Only an action over these is counted, and only the first one: build them anew to run again.
+            The same rows. Only an action over these is counted, and only the first one, even if it reads but a few rows
+            or fails: build them anew to run again. Spark moves no filter below a count, so filter by partition before.
 
         Example:
             ``flown = step.counting(flights, "read", ignored={"cancelled": F.col("dep_time").isNull()})``
