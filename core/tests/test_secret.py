@@ -8,9 +8,10 @@ import traceback
 
 import boto3
 import pytest
+from moto import mock_aws
+
 from gluewright_core.errors import SecretUnavailable
 from gluewright_core.secret import Secret, masked
-from moto import mock_aws
 
 VALUE = 'c0rrect "horse"\n'
 

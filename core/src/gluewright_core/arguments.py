@@ -148,9 +148,7 @@ def _unknown(rest: Sequence[str], declared: Mapping[str, Any]) -> Iterator[tuple
         if item.startswith("--") and item != "--":
             flag, equals, _ = item.partition("=")
             plain = flag[2:].replace("-", "_")
-            close = difflib.get_close_matches(plain, declared, n=1) or [
-                name for name in declared if name.startswith(plain)
-            ]
+            close = difflib.get_close_matches(plain, declared, n=1) or [name for name in declared if name.startswith(plain)]
             yield flag, "unknown" + (f"; did you mean --{close[0]}?" if close else ", and no parameter of Glue's")
             after_a_name = not equals
         elif after_a_name:

@@ -19,8 +19,8 @@ A run that fails raises what failed it, unchanged, so that Glue, spark-submit an
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
 import sys
 import time
 import traceback
@@ -250,7 +250,7 @@ def _identity(line: CommandLine[A], main: Main[A]) -> RunIdentity:
 
 def _new_id() -> str:
     now = datetime.now(UTC)
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{secrets.token_hex(4)}"
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{os.urandom(4).hex()}"
 
 
 def _script_name(main: Main[A]) -> str:
