@@ -105,7 +105,7 @@ def _has_glue() -> bool:
     from py4j.java_gateway import JavaClass  # type: ignore[import-untyped]  # noqa: PLC0415
     from pyspark import SparkContext  # noqa: PLC0415
 
-    _prepare_python()
+    prepare_python()
     # The JVM without a context yet, so that a plain session can still have its own settings.
     SparkContext._ensure_initialized()
     # py4j answers with a package for a class that it cannot find.
@@ -129,7 +129,7 @@ def _start_on_glue(glue: GlueParameters) -> Session:
 def _start_plain(name: str, conf: Mapping[str, str]) -> SparkSession:
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
-    _prepare_python()
+    prepare_python()
     # Steps report their own progress; Spark's bar would write over it.
     builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", "false")
     for key, value in conf.items():
@@ -137,7 +137,8 @@ def _start_plain(name: str, conf: Mapping[str, str]) -> SparkSession:
     return builder.getOrCreate()
 
 
-def _prepare_python() -> None:
+def prepare_python() -> None:
+    """Set what Python itself must have before the JVM starts: the workers' interpreter, and UTC."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         # Started by python, not by spark-submit: the workers run here too, and must not pick another python from PATH.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -52,8 +52,6 @@ def throw_away_database(spark: SparkSession, location: Path) -> Iterator[Databas
     finally:
         spark.catalog.setCurrentCatalog(outer_catalog)
         spark.catalog.setCurrentDatabase(outer_database)
-        # A test that failed half-way may leave what the catalog can no longer load; dropping it must not hide that
-        # failure.
         spark.sql(f"DROP DATABASE IF EXISTS spark_catalog.{database.name} CASCADE")
         shutil.rmtree(location, ignore_errors=True)
         warehouse = spark.conf.get(f"spark.sql.catalog.{ICEBERG_CATALOG}.warehouse", None)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gluewright_core.session import prepare_python
 from gluewright_testing.jars import jars
 from gluewright_testing.java import ensure_java
 
@@ -121,6 +122,7 @@ def start_session(
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
     ensure_java(pyspark.__version__)
+    prepare_python()
     # Else workers run whatever `python3` is first on PATH: another version on 4.1 fails, on 3.5 it silently lacks
     # packages.
     os.environ["PYSPARK_PYTHON"] = sys.executable
