@@ -1,9 +1,9 @@
 """Interleavings: writers stepped against each other, in every order, each also killed at every step.
 
-The writers run in threads, one at a time: each stops before every effect until the explorer picks it; on the in-memory store
-it stops before every read too. The explorer walks the schedules depth first, always from a fresh world. Where the world has
-a ``fingerprint()`` and a ``journal``, a schedule is given up as soon as it reaches a state that was explored before: the same
-store, and every writer having seen and done the same. So every schedule is covered, and the walk stays short.
+The writers run in threads, one at a time: each stops before every effect until the explorer picks it; on the in-memory
+store it stops before every read too. The explorer walks the schedules depth first, always from a fresh world. Where the
+world has a ``fingerprint()`` and a ``journal``, a schedule is given up as soon as it reaches a state that was explored
+before: the same store, and every writer having seen and done the same. So every schedule is covered, and the walk is short.
 
 (Godefroid, "Model checking for programming languages using VeriSoft", 1997, for exploring schedules of real code; visited
 states as in any explicit-state model checker.)
@@ -123,10 +123,8 @@ class _Chooser:
         return len(self._taken) < len(self._path)
 
     def choose(self, options: int) -> int:
-        if self.replaying:
-            picked = self._path[len(self._taken)]
-        else:
-            picked = self._draw.randrange(options) if self._draw else 0
+        first = self._draw.randrange(options) if self._draw else 0
+        picked = self._path[len(self._taken)] if self.replaying else first
         self._taken.append((picked, options))
         return picked
 
@@ -255,7 +253,7 @@ class _Schedule(Generic[World]):
             writer = self._by_thread.get(threading.get_ident())
             return f"{writer.name}-{next(writer.tokens)}" if writer else f"-{next(self._tokens)}"
 
-        secrets.token_hex = token
+        secrets.token_hex = token  # type: ignore[assignment]
         try:
             yield
         finally:

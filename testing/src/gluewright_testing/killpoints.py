@@ -1,8 +1,8 @@
 """Kill points: for every effect of a job, kill it there, run it again, and look whether the same rows result.
 
-A job's effects pass through :mod:`gluewright_core.effects`; a kill is :class:`Killed` raised just before or just after one of
-them. A dead process has no effects any more, so every later effect of the same attempt is prevented too, whatever ``finally``
-blocks try. With :func:`die_at` the process really dies, for tests that run the job as a child process.
+A job's effects pass through :mod:`gluewright_core.effects`; a kill is :class:`Killed` raised just before or just after one
+of them. A dead process has no effects any more, so every later effect of the same attempt is prevented too, whatever
+``finally`` blocks try. With :func:`die_at` the process really dies, for tests that run the job as a child process.
 
 Example:
     >>> from gluewright_testing.killpoints import every_kill_point
@@ -103,6 +103,7 @@ def every_kill_point(
     check: Callable[[World], None],
     *,
     look: Callable[[World], None] | None = None,
+    at: Callable[[Effect], bool] = lambda _: True,
 ) -> int:
     """Kill a job before and after every effect, each time in a new world, run it again and check the result.
 
@@ -111,6 +112,7 @@ def every_kill_point(
         job: works in the world; called again after the kill.
         check: raises when the world is not as it should be after the second call.
         look: raises when the world is not fit for readers between the kill and the second call.
+        at: at which effects to kill; all by default.
 
     Returns:
         How many kill points there were; all have converged.
@@ -121,7 +123,8 @@ def every_kill_point(
     counted = make_world()
     effects = effects_of(lambda: job(counted))
     check(counted)
-    for number, happening in enumerate(effects):
+    chosen = [(number, happening) for number, happening in enumerate(effects) if at(happening)]
+    for number, happening in chosen:
         for side in ("before", "after"):
             world = make_world()
             try:
@@ -134,7 +137,7 @@ def every_kill_point(
             except BaseException as error:
                 error.add_note(f"after a kill {side} effect {number}: {happening.kind} {happening.target}")
                 raise
-    return 2 * len(effects)
+    return 2 * len(chosen)
 
 
 def die_at(value: str | None = None) -> None:

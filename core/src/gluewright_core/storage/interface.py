@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -128,6 +128,15 @@ class Storage(ABC):
             ObjectNotFound: a source is missing.
             ConcurrentUpdate: the target exists and was expected to be absent.
         """
+
+    def clear(self, prefix: str, *, keep: Collection[str] = ()) -> None:
+        """Delete every object below a prefix, in as few steps as the storage has.
+
+        Args:
+            prefix: with a trailing ``/``.
+            keep: keys that stay.
+        """
+        self.delete([found.key for found in self.list_objects(prefix) if found.key not in keep])
 
     def move(self, source: str, target: str) -> None:
         """Move every object below one prefix to another; killed in between and called again, it finishes.

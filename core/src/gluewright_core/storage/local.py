@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +49,8 @@ class LocalStorage(Storage):
     def list_folders(self, prefix: str = "") -> list[str]:  # noqa: D102
         with _explained(self.uri_of(prefix)):
             try:
-                return sorted(entry.name for entry in os.scandir(self._root / prefix) if entry.is_dir())
+                found = [entry.name for entry in os.scandir(self._root / prefix) if entry.is_dir()]
+                return sorted(name for name in found if not name.startswith(_UNFINISHED))
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
@@ -99,6 +100,19 @@ class LocalStorage(Storage):
 
         return self._put(target, fill, expect)
 
+    def clear(self, prefix: str, *, keep: Collection[str] = ()) -> None:
+        """Take a folder away by one rename, so that no reader sees half of it; see :meth:`Storage.clear`."""
+        doomed = self._path(prefix)
+        if keep or not prefix:
+            super().clear(prefix, keep=keep)
+        elif doomed.is_dir():
+            with _explained(self.uri_of(prefix)):
+                away = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
+                with effect("storage.delete", self.uri_of(prefix)):
+                    doomed.rename(away / "doomed")
+                shutil.rmtree(away)
+                self._prune(doomed.parent)
+
     def move(self, source: str, target: str) -> None:
         """Move a folder by one rename where nothing is in its place; see :meth:`Storage.move`."""
         origin, goal = self._path(source), self._path(target)
@@ -137,9 +151,11 @@ class LocalStorage(Storage):
                 return
         for name in sorted(entries, key=str.encode):
             key = f"{folder}/{name}" if folder else name
+            if name.startswith(_UNFINISHED):
+                continue
             if name.endswith("/"):
                 yield from self._walk(key[:-1])
-            elif not name.startswith(_UNFINISHED):
+            else:
                 yield key
 
     def _path(self, key: str) -> Path:

@@ -87,6 +87,19 @@ def same_location(one: str | None, other: str | None) -> bool:
     return one is other is None or (one is not None and other is not None and _plain(one) == _plain(other))
 
 
+def relative_to(location: str, root: str) -> str | None:
+    """Give the path of a location below a root, ``""`` for the root itself, None when it lies elsewhere.
+
+    Example:
+        >>> relative_to("s3a://lake/t/dt=1", "s3://lake/t/")
+        'dt=1'
+    """
+    inner, outer = _plain(location), _plain(root)
+    if inner == outer:
+        return ""
+    return inner.removeprefix(f"{outer}/") if inner.startswith(f"{outer}/") else None
+
+
 def _plain(location: str) -> str:
     scheme, separator, rest = location.partition(":")
     if not separator or "/" in scheme:

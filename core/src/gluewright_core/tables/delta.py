@@ -66,15 +66,16 @@ class DeltaTable(Table):
             writer = writer.option("replaceWhere", inside)
         with self._committing():
             writer.save(self.spec.location)
-        done = self._commits(run)[0]
-        return self._published(run, done, repeated=len(self._commits(run)) == len(mine))
+        done = self._commits(run)
+        return self._published(run, done[0], repeated=len(done) == len(mine))
 
     def undo(self, run: str) -> Published:  # noqa: D102
-        mine = self._commits(run) if self.exists() else []
+        history = self._history() if self.exists() else []
+        mine = [commit for commit in history if commit["run"] == run]
         if not mine or mine[0]["action"] != "publish":
             raise TableUnsupported(f"{self.spec.name}: run {run} has not published here, or was undone already")
         version = int(mine[0]["version"])
-        if version != self._history()[0]["version"]:
+        if version != _effective_version(history):
             raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
         with self._committing(), self._marked(_metadata(run, "undo")):
             self._spark.sql(f"RESTORE TABLE {self._name} TO VERSION AS OF {version - 1}")
@@ -110,20 +111,12 @@ class DeltaTable(Table):
             self._spark.conf.unset(_METADATA)
 
     def _history(self) -> list[dict[str, Any]]:
+        """List the commits that Delta still knows, newest first, each with its run and action where they are ours."""
         commits = self._spark.sql(f"DESCRIBE HISTORY {self._name}").select("version", "userMetadata", "operationMetrics")
-        return [row.asDict() for row in commits.collect()]
+        return [{**row.asDict(), **_mark(row["userMetadata"])} for row in commits.collect()]
 
     def _commits(self, run: str) -> list[dict[str, Any]]:
-        """Find the run's commits, newest first, each with its action: ``publish`` or ``undo``."""
-        found = []
-        for commit in self._history():
-            try:
-                mark = json.loads(commit["userMetadata"] or "{}")
-            except ValueError:
-                continue
-            if isinstance(mark, dict) and mark.get("gluewright.run") == run:
-                found.append({**commit, "action": mark["action"]})
-        return found
+        return [commit for commit in self._history() if commit["run"] == run]
 
     def _published(self, run: str, commit: dict[str, Any], *, repeated: bool = False) -> Published:
         rows = int((commit["operationMetrics"] or {}).get("numOutputRows", 0))
@@ -132,3 +125,20 @@ class DeltaTable(Table):
 
 def _metadata(run: str, action: str) -> str:
     return json.dumps({"gluewright.run": run, "action": action})
+
+
+def _mark(metadata: str | None) -> dict[str, str | None]:
+    try:
+        mark = json.loads(metadata or "{}")
+        return {"run": mark["gluewright.run"], "action": mark["action"]}
+    except (ValueError, KeyError, TypeError):
+        return {"run": None, "action": None}
+
+
+def _effective_version(history: Sequence[dict[str, Any]]) -> int:
+    """Find the version whose rows the table has now: an undone publish counts as never made."""
+    at = 0
+    while history[at]["action"] == "undo":
+        undone = next(i for i in range(at + 1, len(history)) if history[i]["run"] == history[at]["run"])
+        at = undone + 1
+    return int(history[at]["version"])

@@ -109,13 +109,14 @@ class FolderCatalog(Catalog):
     def move(self, name: str, moves: Sequence[Move]) -> None:  # noqa: D102
         for move in moves:
             staged = self._staged(move)
-            if move.after and not staged:
-                continue  # a run that died had moved them all
-            target = self._prefix(move.partition)
-            kept = {target + key.removeprefix(self._staged_prefix(move)) for key in staged}
-            self._storage.delete([found.key for found in self._storage.list_objects(target) if found.key not in kept])
-            if move.after:
-                self._storage.move(self._staged_prefix(move), target)
+            # With a target and nothing staged, a run that died had moved the files already.
+            if staged or not move.after:
+                target = self._prefix(move.partition)
+                moved = {target + key.removeprefix(self._staged_prefix(move)) for key in staged}
+                present = {found.key for found in self._storage.list_objects(target)}
+                self._storage.clear(target, keep=moved & present)
+                if move.after:
+                    self._storage.move(self._staged_prefix(move), target)
             self._register(name, move)
 
     def _staged(self, move: Move) -> list[str]:

@@ -129,7 +129,10 @@ def matching(schema: StructType, columns: Sequence[str], partitions: Iterable[Va
 
 def _one_of(schema: StructType, column: str, texts: Sequence[str | None]) -> str:
     name, kind = quoted(column), schema[column].dataType.simpleString()
-    known = ", ".join(f"CAST({sql_text(text)} AS {kind})" for text in texts if text is not None)
-    terms = [f"{name} IN ({known})"] if known else []
+    known = [f"CAST({sql_text(text)} AS {kind})" for text in texts if text is not None]
+    if kind == "string":  # Iceberg (1.10, 1.11) fails on IN over texts where a partition's own value is NULL
+        terms = [f"{name} = {text}" for text in known]
+    else:
+        terms = [f"{name} IN ({', '.join(known)})"] if known else []
     terms += [f"{name} IS NULL"] if None in texts else []
     return f"({' OR '.join(terms)})"

@@ -1,0 +1,122 @@
+"""Documents and leases on real storages."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gluewright_core.effects import effect
+from gluewright_core.errors import ConcurrentUpdate, StateInvalid
+from gluewright_core.state import Documents, Lease
+from gluewright_core.storage import ABSENT, open_storage
+from gluewright_testing.memory import MemoryStorage
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.independent_s3)])
+def root(request, tmp_path):
+    if request.param == "local":
+        return str(tmp_path)
+    request.getfixturevalue("s3_server").bucket("data")
+    return "s3://data/lake"
+
+
+def test_a_document_is_json_that_anyone_can_read(root):
+    storage = open_storage(root)
+    document = Documents(storage, "watermarks").write("sales/orders", {"until": "2026-01-31", "name": "Müller"})
+    raw = json.loads(storage.read("_gluewright/watermarks/sales/orders.json")[0])
+    assert raw["body"] == {"until": "2026-01-31", "name": "Müller"}
+    assert (raw["format"], raw["number"], document.number) == (1, 1, 1)
+    assert Documents(storage, "watermarks").read("sales/orders") == document
+    assert Documents(storage, "watermarks").read("other") is None
+
+
+def test_the_second_of_two_writers_is_refused(root):
+    documents = Documents(open_storage(root), "d")
+    first = documents.write("x", {"n": 1})
+    with pytest.raises(ConcurrentUpdate, match="x"):
+        documents.write("x", {"n": 1})
+    documents.write("x", {"n": 2}, expect=first)
+    with pytest.raises(ConcurrentUpdate):
+        documents.write("x", {"n": 3}, expect=first)
+    assert documents.read("x").body == {"n": 2}
+
+
+def _count(root, times):
+    documents = Documents(open_storage(root), "counters")
+    for _ in range(times):
+        documents.update("n", lambda body: {"n": (body or {"n": 0})["n"] + 1}, attempts=200)
+
+
+def test_processes_that_update_one_document_lose_nothing(root):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_count, args=(root, 15)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert Documents(open_storage(root), "counters").read("n").body == {"n": 45}
+
+
+def test_a_write_that_was_taken_and_sent_again_counts_as_written():
+    class LostAnswer(MemoryStorage):
+        def write(self, key, body, *, expect=ABSENT):
+            version = super().write(key, body, expect=expect)
+            if version:
+                raise ConcurrentUpdate("412 to the second sending of a request whose first answer was lost")
+            return version
+
+    documents = Documents(LostAnswer(), "d")
+    assert documents.write("x", {"n": 1}) == documents.read("x")
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"{half", "not a gluewright document"),
+        (b'{"format": 1}', "not a gluewright document"),
+        (b'{"format": 99, "number": 1, "body": {}}', "format 99.*update gluewright"),
+    ],
+)
+def test_a_corrupt_or_newer_document_is_refused_and_named(raw, why):
+    storage = MemoryStorage()
+    storage.write("_gluewright/ledgers/orders.json", raw)
+    with pytest.raises(StateInvalid, match=f"ledgers/orders.json.*{why}"):
+        Documents(storage, "ledgers").read("orders")
+
+
+def test_a_lease_is_refused_while_held_and_taken_when_expired_or_released(root):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    documents = Documents(open_storage(root), "leases")
+
+    def lease(holder):
+        return Lease(documents, "job", holder=holder, seconds=60, clock=lambda: now)
+
+    first, second = lease("run-1"), lease("run-2")
+    first.acquire()
+    with pytest.raises(ConcurrentUpdate, match="held by run-1 until 2026-01-01T00:01:00"):
+        second.acquire()
+    now += timedelta(seconds=61)
+    second.acquire()
+    with pytest.raises(ConcurrentUpdate, match="run-1 lost its lease"):
+        first.renew()
+    first.release()
+    with pytest.raises(ConcurrentUpdate, match="held by run-2"):
+        lease("run-3").acquire()
+    second.release()
+    with lease("run-3"), pytest.raises(ConcurrentUpdate, match="held by run-3"):
+        lease("run-4").acquire()
+    with pytest.raises(ConcurrentUpdate, match="not held"):
+        first.renew()
+
+
+def test_a_patient_lease_waits_for_the_holder():
+    documents = Documents(MemoryStorage(), "leases")
+    Lease(documents, "job", holder="dead", seconds=0.3).acquire()
+    with pytest.raises(ConcurrentUpdate):
+        Lease(documents, "job", holder="hasty").acquire()
+    with Lease(documents, "job", holder="patient", patience=5), effect("work", "x"):
+        assert documents.read("job").body["holder"] == "patient"
