@@ -191,6 +191,27 @@ def test_a_name_may_be_written_with_dashes_and_the_last_of_a_repeated_name_count
     assert parse(["--source-path=a", "--source_path", "b=c", "--limit", "1", "--limit=2"], Two) == Two("b=c", 2)
 
 
+def test_a_name_that_python_keeps_for_itself_is_declared_with_a_trailing_underscore(capsys):
+    @dataclass(frozen=True)
+    class Range:
+        from_: date
+        to: date | None = None
+
+    assert parse(["--from", "2013-01-01"], Range) == Range(date(2013, 1, 1))
+    with pytest.raises(ArgumentsInvalid, match=r"--fro +unknown; did you mean --from\?\n +--from +not given"):
+        parse(["--fro=2013-01-01"], Range)
+    with pytest.raises(SystemExit):
+        parse(["--help"], Range)
+    assert "\n--from     date" in capsys.readouterr().out
+
+    @dataclass(frozen=True)
+    class Taken:
+        help_: str = ""
+
+    with pytest.raises(ArgumentsDeclarationError, match="every job has --help already"):
+        parse([], Taken)
+
+
 def test_a_name_without_a_value_says_how_to_give_one_that_begins_with_a_dash():
     with pytest.raises(ArgumentsInvalid, match="--name=value"):
         parse(["--source_path", "--limit", "3"], Two)

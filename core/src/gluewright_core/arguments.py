@@ -3,8 +3,9 @@
     python job.py --day 2024-01-31 --source_path=s3://bucket/landing
 
 A field ``source_path`` is given as ``--source_path`` or ``--source-path``; of a repeated name the last counts, as in
-`awsglue.utils.getResolvedOptions`, which gives the same values wherever both accept a command line. Three of its
-traps are not here:
+`awsglue.utils.getResolvedOptions`, which gives the same values wherever both accept a command line. A name that Python
+keeps for itself is declared with a trailing underscore: a field ``from_`` is given as ``--from``. Three traps of
+getResolvedOptions are not here:
 
 - it requires every listed name; here a default makes an argument optional;
 - asking it for ``JOB_RUN_ID`` ends in an ``argparse.ArgumentError``; here Glue's own parameters may be declared like
@@ -86,9 +87,9 @@ def read_command_line(argv: Sequence[str], arguments: type[A]) -> CommandLine[A]
         SystemExit: as `parse`.
     """
     own, every = fields_of(arguments), fields_of(RunOptions)
-    if taken := sorted(own.keys() & (every.keys() | {"help"})):
+    if taken := [name for name in own if _plain(name) in {*every, "help"}]:
         raise ArgumentsDeclarationError(
-            f"{arguments.__name__}.{taken[0]}: every job has --{taken[0]} already; choose another name"
+            f"{arguments.__name__}.{taken[0]}: every job has --{_plain(taken[0])} already; choose another name"
         )
     declared = {**own, **every}
     given, rest = _split(argv, declared)
@@ -103,9 +104,9 @@ def read_command_line(argv: Sequence[str], arguments: type[A]) -> CommandLine[A]
             if name in given:
                 values[name] = _value(given[name], parameter.kind)
             elif parameter.required:
-                problems.append((f"--{name}", f"not given, expected {expected(parameter.kind)}"))
+                problems.append((f"--{_plain(name)}", f"not given, expected {expected(parameter.kind)}"))
         except Mismatch as mismatch:
-            problems.append((f"--{name}{mismatch.where}", _complaint(mismatch)))
+            problems.append((f"--{_plain(name)}{mismatch.where}", _complaint(mismatch)))
     if problems:
         _refuse(problems)
     return CommandLine(
@@ -123,7 +124,7 @@ def _split(argv: Sequence[str], declared: Mapping[str, Any]) -> tuple[dict[str, 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     flags = {"--help": "help"}
     for name in declared:
-        flags |= {f"--{name}": name, f"--{name.replace('_', '-')}": name}
+        flags |= {f"--{_plain(name)}": name, f"--{_plain(name).replace('_', '-')}": name}
     mentioned = [item[2:].partition("=")[0] for item in argv if item.startswith("--")]
     for name in [*NAMES, *filter(is_glues, mentioned)]:
         flags.setdefault(f"--{name}", name)
@@ -135,6 +136,11 @@ def _split(argv: Sequence[str], declared: Mapping[str, Any]) -> tuple[dict[str, 
     return {**{flag[2:]: given[name] for flag, name in flags.items() if name in given}, **given}, rest
 
 
+def _plain(name: str) -> str:
+    """Return a field's name as the command line has it."""
+    return name.removesuffix("_")
+
+
 def _value(text: str | None, kind: Any) -> Any:
     if text is None:
         raise Mismatch(f"{expected(kind)}; a value that begins with - is given as --name=value", "no value")
@@ -143,12 +149,13 @@ def _value(text: str | None, kind: Any) -> Any:
 
 def _unknown(rest: Sequence[str], declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name what is left over. No value is repeated: it may belong to a misspelt secret."""
+    names = [_plain(name) for name in declared]
     after_a_name = False
     for item in rest:
         if item.startswith("--") and item != "--":
             flag, equals, _ = item.partition("=")
             plain = flag[2:].replace("-", "_")
-            close = difflib.get_close_matches(plain, declared, n=1) or [name for name in declared if name.startswith(plain)]
+            close = difflib.get_close_matches(plain, names, n=1) or [name for name in names if name.startswith(plain)]
             yield flag, "unknown" + (f"; did you mean --{close[0]}?" if close else ", and no parameter of Glue's")
             after_a_name = not equals
         elif after_a_name:
@@ -171,7 +178,7 @@ def _refuse(problems: Sequence[tuple[str, str]]) -> NoReturn:
 
 def _help(arguments: type, declared: Mapping[str, Parameter]) -> str:
     rows = [("argument", "type", "default", "")]
-    rows += [(f"--{name}", type_name(field.kind), _default(field), field.help) for name, field in declared.items()]
+    rows += [(f"--{_plain(name)}", type_name(field.kind), _default(field), field.help) for name, field in declared.items()]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     # A dataclass without a docstring of its own has its signature there.
