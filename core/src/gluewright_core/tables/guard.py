@@ -80,7 +80,7 @@ def explained(spec: TableSpec, error: Exception) -> GluewrightError | None:
             f"{spec.name}: a row has an empty text in one of the partition columns {list(spec.partition_by)}; Hive-style "
             "paths would make it NULL. Give it a value or NULL; nothing was published"
         )
-    if _OUTSIDE in text or "DELTA_REPLACE_WHERE_MISMATCH" in text:
+    if _OUTSIDE in text:
         return RowsOutsidePartitions(
             f"{spec.name}: rows belong to partitions that are not among those to replace; nothing was published"
         )
@@ -108,9 +108,10 @@ _STORAGE_FAILURES: tuple[tuple[type[GluewrightError], tuple[str, ...], str], ...
     ),
     (
         ConcurrentUpdate,
-        ("CommitFailedException", "ValidationException: Found conflicting files", "ConcurrentAppendException",
-         "ConcurrentDeleteReadException", "ConcurrentDeleteDeleteException", "ConcurrentTransactionException",
-         "ConcurrentWriteException", "MetadataChangedException", "DELTA_CONCURRENT"),
+        ("CommitFailedException", "ValidationException: Found conflicting", "ValidationException: Found new conflicting",
+         "ValidationException: Cannot determine history", "ConcurrentAppendException", "ConcurrentDeleteReadException",
+         "ConcurrentDeleteDeleteException", "ConcurrentTransactionException", "ConcurrentWriteException",
+         "MetadataChangedException", "DELTA_CONCURRENT"),
         "another run changed the same partitions at the same time; run again on the table as it is now",
     ),
     (StorageError, ("NoSuchBucket",), "the bucket does not exist; check its name and Region"),
