@@ -65,7 +65,9 @@ def run_examples(readme: Path, names: dict[str, Any] | None = None) -> int:
             output = StringIO()
             with redirect_stdout(output):
                 # Blank lines in front make tracebacks name the line of the README.
-                exec(compile("\n" * (block.line - 1) + block.body, str(readme), "exec"), namespace)  # noqa: S102
+                source = "\n" * (block.line - 1) + block.body
+                # Without dont_inherit the examples would get this module's own `from __future__ import annotations`.
+                exec(compile(source, str(readme), "exec", dont_inherit=True), namespace)  # noqa: S102
             ran, printed = ran + 1, output.getvalue()
         elif block.language == "text" and block.follows:
             said, happened = _tidy(block.body), _tidy(printed)
