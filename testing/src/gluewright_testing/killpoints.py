@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ from gluewright_core.effects import Effect, watching
 World = TypeVar("World")
 KILL_AT = "GLUEWRIGHT_KILL_AT"
 """Environment variable by which a child process is told where to die: ``<number of the effect>:<before|after>``."""
+
+_until_death = ExitStack()
 
 
 class Killed(BaseException):
@@ -156,4 +158,4 @@ def die_at(value: str | None = None) -> None:
             if len(self.seen) - 1 == self.number and at == self.side:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    watching(_Death(int(number), side)).__enter__()
+    _until_death.enter_context(watching(_Death(int(number), side)))
