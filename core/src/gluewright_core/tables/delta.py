@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
-from gluewright_core.tables.guard import explained
+from gluewright_core.tables.guard import explained, refuse_outside
 from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, Table, TableSpec, arranged
 from gluewright_core.tables.partitions import matching, values_of
 from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
@@ -50,20 +50,19 @@ class DeltaTable(Table):
         mine = self._commits(run)
         if mine and mine[0]["action"] == "publish":
             return self._published(run, mine[0], repeated=True)
-        writer = (
-            rows.write.format("delta")
-            .mode("overwrite")
-            .option("txnAppId", f"gluewright/{run}")
-            .option("txnVersion", str(len(mine) + 1))
-            .option("userMetadata", _metadata(run, "publish"))
-        )
+        options = {
+            "txnAppId": f"gluewright/{run}",
+            "txnVersion": str(len(mine) + 1),
+            "userMetadata": _metadata(run, "publish"),
+        }
         if replace is TOUCHED and self.spec.partition_by:
-            writer = writer.option("partitionOverwriteMode", "dynamic")
+            options["partitionOverwriteMode"] = "dynamic"
         elif not isinstance(replace, Replace):
-            inside = matching(
-                self.spec.schema, self.spec.partition_by, [values_of(self.spec.partition_by, p) for p in replace]
-            )
-            writer = writer.option("replaceWhere", inside)
+            wanted = [values_of(self.spec.partition_by, partition) for partition in replace]
+            options["replaceWhere"] = matching(self.spec.schema, self.spec.partition_by, wanted)
+            # Delta refuses rows outside too, but writes their values into the log.
+            rows = refuse_outside(rows, options["replaceWhere"])
+        writer = rows.write.format("delta").mode("overwrite").options(**options)
         with self._committing():
             writer.save(self.spec.location)
         done = self._commits(run)

@@ -49,12 +49,10 @@ class IcebergTable(Table):
         self._create()
         if done := self._snapshot_of(run):
             return self._published(run, done, repeated=True)
-        if isinstance(replace, Replace):
-            inside = "true"
-        else:
-            inside = matching(
-                self.spec.schema, self.spec.partition_by, [values_of(self.spec.partition_by, p) for p in replace]
-            )
+        inside = "true"
+        if not isinstance(replace, Replace):
+            wanted = [values_of(self.spec.partition_by, partition) for partition in replace]
+            inside = matching(self.spec.schema, self.spec.partition_by, wanted)
             rows = refuse_outside(rows, inside)
         self._commit(rows, inside, {RUN: run}, dynamic=replace is TOUCHED and bool(self.spec.partition_by))
         return self._published(run, self._snapshot_of(run) or {})

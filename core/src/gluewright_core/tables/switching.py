@@ -171,27 +171,27 @@ class Switching:
         self._documents.write(f"plans/{plan}", body)
         decided = {"version": version - 1, "publishing": plan, "recent": head.body["recent"] if head else []}
         lease.renew()
-        self._finish(lease, self._documents.write("head", decided, expect=head))
+        self._finish(lease, self._documents.write("head", decided, expect=head), looked_up=True)
         return receipt
 
-    def _finish(self, lease: Lease, head: Document | None) -> Document | None:
+    def _finish(self, lease: Lease, head: Document | None, *, looked_up: bool = False) -> Document | None:
+        """Apply and record what the head names, if anything; ``looked_up`` when its moves start from where things are."""
         if head is None or not head.body["publishing"]:
             return head
         try:
-            return self._apply_and_record(lease, head)
+            return self._apply_and_record(lease, head, looked_up=looked_up)
         except ConcurrentUpdate as error:
             raise PublishTakenOver(f"{self._table}: another run finishes the publish that was decided: {error}") from error
 
-    def _apply_and_record(self, lease: Lease, head: Document) -> Document:
-        """Apply the plan that the head names, from wherever it was left."""
+    def _apply_and_record(self, lease: Lease, head: Document, *, looked_up: bool) -> Document:
         receipt, moves = self._read_plan(head.body["publishing"])
         for start in range(0, len(moves), self._catalog.batch):
             batch = moves[start : start + self._catalog.batch]
             lease.renew()
-            current = self._catalog.locations(self._table, [move.partition for move in batch])
-            self._catalog.move(
-                self._table, [Move(move.partition, current.get(move.partition), move.after) for move in batch]
-            )
+            if not looked_up:  # a run that died may have moved some of them
+                current = self._catalog.locations(self._table, [move.partition for move in batch])
+                batch = [Move(move.partition, current.get(move.partition), move.after) for move in batch]
+            self._catalog.move(self._table, batch)
         lease.renew()
         self._documents.update(f"runs/{receipt.run}", lambda _: asdict(receipt))
         recent = [*head.body["recent"], [receipt.version, receipt.plan]][-REMEMBERED:]
