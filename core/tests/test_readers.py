@@ -50,7 +50,7 @@ def spec_of(spark, name, location):
 
 @contextmanager
 def shared_metastore(folder: Path):
-    """The Hive metastore that comes with PySpark, on Derby, as a server of its own."""
+    """The Hive metastore that comes with PySpark, on Derby, as a server of its own; gives its port."""
     import pyspark
 
     try:
@@ -70,8 +70,7 @@ def shared_metastore(folder: Path):
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     home = Path(pyspark.__file__).parent
-    log = folder / "metastore.log"
-    with log.open("wb") as output:
+    with (folder / "metastore.log").open("wb") as output:
         server = subprocess.Popen(
             [home / "bin" / "spark-class", "org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(port)],
             cwd=folder,
@@ -85,13 +84,7 @@ def shared_metastore(folder: Path):
             stderr=subprocess.STDOUT,
         )
     try:
-        for _ in range(600):
-            assert server.poll() is None, log.read_text()[-2000:]
-            with closing(socket.socket()) as knock:
-                if knock.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"thrift://127.0.0.1:{port}"
+        yield port
     finally:
         server.kill()
         server.wait()
@@ -100,11 +93,18 @@ def shared_metastore(folder: Path):
 def session(metastore, workspace):
     conf = {
         "spark.sql.catalogImplementation": "hive",
-        "spark.hadoop.hive.metastore.uris": metastore,
+        "spark.hadoop.hive.metastore.uris": f"thrift://127.0.0.1:{metastore}",
         "spark.driver.memory": "768m",
         "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1",
     }
-    return start_session(workspace=Path(workspace), conf=conf)
+    spark = start_session(workspace=Path(workspace), conf=conf)
+    # The metastore starts meanwhile.
+    for _ in range(600):
+        with closing(socket.socket()) as knock:
+            if knock.connect_ex(("127.0.0.1", metastore)) == 0:
+                return spark
+        time.sleep(0.1)
+    raise TimeoutError("the metastore does not answer")
 
 
 def publisher(talk, metastore, workspace, location):
