@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -23,7 +24,7 @@ class World:
         self.catalog = MemoryCatalog(batch=batch)
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.inside: list[str] = []
-        self.finished: dict[str, int] = {}
+        self.began: dict[str, int] = {}
 
     def clock(self) -> datetime:
         return self.now
@@ -113,6 +114,8 @@ def test_a_lease_never_has_two_holders_at_once_even_when_holders_die():
 BEFORE = {("x",): "old/x", ("y",): "old/y", ("z",): "old/z"}
 BY_A = {("x",): "a/x", ("y",): None}
 BY_B = {("y",): "b/y", ("z",): "b/z"}
+BY_C = {("z",): "c/z", ("w",): "c/w"}
+TARGETS = {"a": BY_A, "b": BY_B, "c": BY_C, "d": {("y",): "d/y"}, "e": {("y",): "e/y"}}
 
 
 def make_world() -> World:
@@ -124,10 +127,20 @@ def make_world() -> World:
 def publisher(run: str, targets, rows: int):
     def writer(world: World):
         switching = world.switching()
-        since = switching.version()
+        world.began[run] = since = switching.version()
         with effect("spark.write", run):
             pass
         return switching.publish(run, targets, since=since, rows=rows)
+
+    return writer
+
+
+def late_publisher(run: str, targets, rows: int):
+    """A run that first finishes what another left, as the next scheduled run would, and then publishes."""
+
+    def writer(world: World):
+        world.switching().settle(run)
+        return publisher(run, targets, rows)(world)
 
     return writer
 
@@ -161,17 +174,25 @@ def only_published_files(world: World) -> None:
         assert at in {BEFORE.get(key), BY_A.get(key), BY_B.get(key)}
 
 
+def in_order(world: World, *runs: str) -> list[str]:
+    """The runs that published, in order; none may have replaced what was published after it began."""
+    receipts = sorted((r for run in runs if (r := world.switching().receipt(run))), key=lambda receipt: receipt.version)
+    for earlier, later in pairwise(receipts):
+        shared = set(TARGETS[earlier.run]) & set(TARGETS[later.run])
+        assert not shared or world.began[later.run] >= earlier.version, f"{later.run} overwrote {shared} of {earlier.run}"
+    return [receipt.run for receipt in receipts]
+
+
 @pytest.mark.parametrize("kills", [0, 1])
 def test_two_publishes_of_a_shared_partition_one_wins_and_nothing_is_half_applied(kills):
     def all_or_nothing(world: World, outcome) -> None:
         found = settled(world)
-        runs = {run: world.switching().receipt(run) for run in ("a", "b")}
-        order = sorted((receipt.version, run) for run, receipt in runs.items() if receipt)
-        assert found == after(*[{"a": BY_A, "b": BY_B}[run] for _, run in order])
+        order = in_order(world, "a", "b")
+        assert found == after(*[TARGETS[run] for run in order])
         for run, error in outcome.errors.items():
-            assert not isinstance(error, ConcurrentUpdate) or runs[run] is None
+            assert not isinstance(error, ConcurrentUpdate) or run not in order
         for run in outcome.results:
-            assert run == "time" or runs[run]
+            assert run == "time" or run in order
         assert order or kills
 
     explored = explore(
@@ -183,6 +204,21 @@ def test_two_publishes_of_a_shared_partition_one_wins_and_nothing_is_half_applie
         kills=kills,
     )
     print(f"publish against publish, {kills} deaths: {explored}")
+    assert explored.exhaustive
+
+
+def test_a_run_that_loses_its_lease_applies_nothing_over_a_later_publish():
+    def serial(world: World, outcome) -> None:
+        found = settled(world)
+        assert found == after(*[TARGETS[run] for run in in_order(world, "d", "e")])
+
+    explored = explore(
+        make_world,
+        {"d": publisher("d", TARGETS["d"], 1), "e": late_publisher("e", TARGETS["e"], 2), "time": time_passes},
+        serial,
+        enabled=lambda name, pending: between_protected_steps(name, pending) and (name != "e" or "time" not in pending),
+    )
+    print(f"publish against a publish that begins when the lease has expired: {explored}")
     assert explored.exhaustive
 
 
@@ -254,17 +290,13 @@ def test_undo_against_a_later_publish_gives_one_of_the_two_orders():
 
 
 def test_three_runs_at_random_settle_to_a_serial_order():
-    by_c = {("z",): "c/z", ("w",): "c/w"}
-
     def every_receipt_is_whole(world: World, outcome) -> None:
         found = settled(world)
-        versions = {run: world.switching().receipt(run) for run in ("a", "b", "c")}
-        order = sorted((receipt.version, run) for run, receipt in versions.items() if receipt)
-        assert found == after(*[{"a": BY_A, "b": BY_B, "c": by_c}[run] for _, run in order])
+        assert found == after(*[TARGETS[run] for run in in_order(world, "a", "b", "c")])
 
     explored = explore(
         make_world,
-        {"a": publisher("a", BY_A, 1), "b": publisher("b", BY_B, 2), "c": publisher("c", by_c, 3), "time": time_passes},
+        {"a": publisher("a", BY_A, 1), "b": publisher("b", BY_B, 2), "c": publisher("c", BY_C, 3), "time": time_passes},
         every_receipt_is_whole,
         enabled=between_protected_steps,
         kills=2,

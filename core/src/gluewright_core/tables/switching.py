@@ -171,27 +171,23 @@ class Switching:
         self._documents.write(f"plans/{plan}", body)
         decided = {"version": version - 1, "publishing": plan, "recent": head.body["recent"] if head else []}
         lease.renew()
-        self._finish(lease, self._documents.write("head", decided, expect=head), looked_up=True)
+        self._finish(lease, self._documents.write("head", decided, expect=head))
         return receipt
 
-    def _finish(self, lease: Lease, head: Document | None, *, looked_up: bool = False) -> Document | None:
-        """Apply and record what the head names, if anything; ``looked_up`` when its moves start from where things are."""
+    def _finish(self, lease: Lease, head: Document | None) -> Document | None:
         if head is None or not head.body["publishing"]:
             return head
         try:
-            return self._apply_and_record(lease, head, looked_up=looked_up)
+            return self._apply_and_record(lease, head)
         except ConcurrentUpdate as error:
             raise PublishTakenOver(f"{self._table}: another run finishes the publish that was decided: {error}") from error
 
-    def _apply_and_record(self, lease: Lease, head: Document, *, looked_up: bool) -> Document:
+    def _apply_and_record(self, lease: Lease, head: Document) -> Document:
+        """Apply the plan that the head names; moves that a run that died had made already change nothing."""
         receipt, moves = self._read_plan(head.body["publishing"])
         for start in range(0, len(moves), self._catalog.batch):
-            batch = moves[start : start + self._catalog.batch]
             lease.renew()
-            if not looked_up:  # a run that died may have moved some of them
-                current = self._catalog.locations(self._table, [move.partition for move in batch])
-                batch = [Move(move.partition, current.get(move.partition), move.after) for move in batch]
-            self._catalog.move(self._table, batch)
+            self._catalog.move(self._table, moves[start : start + self._catalog.batch])
         lease.renew()
         self._documents.update(f"runs/{receipt.run}", lambda _: asdict(receipt))
         recent = [*head.body["recent"], [receipt.version, receipt.plan]][-REMEMBERED:]
