@@ -162,7 +162,7 @@ def run(
         BaseException: whatever ``main`` raised, unchanged. Leaving it by ``sys.exit(0)`` is success.
     """
     if argv is None:
-        _explain_errors_in_one_line()
+        explain_errors_in_one_line()
     line = read_command_line(sys.argv[1:] if argv is None else argv, arguments)
     identity = _identity(line, main)
     with logging_for(identity) as log:
@@ -262,7 +262,11 @@ def _script_name(main: Main[A]) -> str:
     return spec.name if spec is not None else Path(sys.argv[0]).stem or "job"
 
 
-def _explain_errors_in_one_line() -> None:
+def explain_errors_in_one_line() -> None:
+    """Have this process end with one line instead of a traceback when an error of gluewright's own ends it.
+
+    `run` does so for a script; a launcher that does something before it calls this first.
+    """
     if sys.excepthook is _explain:
         return
     global _usual  # noqa: PLW0603 - there is one hook per process

@@ -1,30 +1,161 @@
+"""The job is killed before and after every effect; run again, it makes the tables that an undisturbed run makes."""
+
 from __future__ import annotations
 
-import cProfile
-import pstats
-import time
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
-from gluewright_testing.killpoints import effects_of
+import pytest
+
+from gluewright_testing.compare import assert_same_rows
+from gluewright_testing.killpoints import KILL_AT, every_kill_point
+
+# Ten rows are not worth compiled code: with it, most of the time of these runs is the compiler's.
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+TABLES = ("flights", "flights_quarantine", "on_time")
 
 
-def test_measure(new_world, short_leases, spark):
-    for conf in (
-        {},
-        {
-            "spark.sql.codegen.wholeStage": "false",
-            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-            "spark.sql.adaptive.enabled": "false",
-        },
-    ):
-        for k, v in conf.items():
-            spark.conf.set(k, v)
-        w = new_world(last="2013-01-02", few=5)
-        for i in range(4):
-            t = time.time()
-            c = time.process_time()
-            p = cProfile.Profile()
-            p.enable()
-            e = effects_of(w.run)
-            p.disable()
-            print("XX", len(e), time.time() - t, time.process_time() - c)
-        pstats.Stats(p).sort_stats("cumtime").print_stats("gluewright|pyspark", 45)
+@pytest.fixture
+def interpreted(spark):
+    before = {name: spark.conf.get(name) for name in INTERPRETED}
+    for name, value in INTERPRETED.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
+
+
+def small(new_world):
+    """Two days of a few flights, one of which does not fit."""
+    world = new_world(last="2013-01-02", few=4)
+    world.put("2013-01-02", "no flight", *world.lines_of("2013-01-02"))
+    return world
+
+
+def contents(world):
+    """Return what the catalog's readers get: partition by partition, the files' bytes, which the rows decide."""
+    tables = [name for name in TABLES if world.spark.catalog.tableExists(f"{world.database}.{name}")]
+    return {name: {day: sorted(files.values()) for day, files in world.partitions(name).items()} for name in tables}
+
+
+def quietly(job):
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        return job()
+
+
+@pytest.mark.usefixtures("short_leases", "interpreted")
+def test_killed_at_every_effect_of_the_first_run_and_run_again_the_same_tables_result(new_world, capsys):
+    whole = small(new_world)
+    quietly(whole.run)
+    rows, expected, picture = whole.every_row(), contents(whole), report(whole)
+    assert {name: len(found) for name, found in rows.items()} == {"flights": 8, "flights_quarantine": 1, "on_time": 5}
+
+    def run(world):
+        # An attempt again is the same run on Glue, and another one from a shell: both in turn.
+        same = [] if next(turns) % 2 else ["--run_id=nightly"]
+        quietly(lambda: world.run(*same))
+
+    def nothing_half_done(world):
+        for name, partitions in contents(world).items():
+            for partition, files in partitions.items():
+                assert files == expected[name][partition], f"{name} {partition}"
+
+    def same_tables(world):
+        assert contents(world) == expected
+        assert report(world) == picture
+        world.drop()
+        shutil.rmtree(world.root)
+
+    turns = iter(range(1_000_000))
+    count = every_kill_point(lambda: small(new_world), run, same_tables, look=nothing_half_done)
+    with capsys.disabled():
+        print(f"\nflights, first run: {count} kill points, all converge")
+    assert count >= 70
+
+
+@pytest.mark.usefixtures("short_leases", "interpreted")
+def test_killed_while_days_are_published_again_readers_see_the_old_day_or_the_new_one(new_world, capsys):
+    world = small(new_world)
+    sent = [
+        {"2013-01-01": world.lines_of("2013-01-01"), "2013-01-02": world.lines_of("2013-01-02")},
+        {"2013-01-01": [], "2013-01-02": world.lines_of("2013-01-02")[1:3]},
+    ]
+    states = []
+    for days in (sent[1], sent[0]):
+        for day, lines in days.items():
+            world.put(day, *lines)
+        quietly(world.run)
+        states.insert(0, contents(world))
+    turn = 0
+
+    def send_again():
+        nonlocal turn
+        turn = 1 - turn
+        for day, lines in sent[turn].items():
+            world.put(day, *lines)
+        return world
+
+    def old_or_new(world):
+        found = contents(world)
+        for name in TABLES:
+            for partition in states[0][name].keys() | states[1][name].keys():
+                assert found[name].get(partition) in [state[name].get(partition) for state in states], f"{name} {partition}"
+
+    def new(world):
+        assert contents(world) == states[turn]
+
+    chosen = {"spark.write", "catalog.move"}
+    count = every_kill_point(
+        send_again, lambda world: quietly(world.run), new, look=old_or_new, at=lambda effect: effect.kind in chosen
+    )
+    with capsys.disabled():
+        print(f"\nflights, published again: {count} kill points, all converge")
+
+
+LAUNCHER = """
+import sys
+from gluewright_core import state
+from gluewright_flights import run
+
+state.LEASE_SECONDS = 3.0
+main = run.main
+
+def main_and_reader(job):
+    main(job)
+    for name in ("flights", "flights_quarantine", "on_time"):
+        job.spark.table(f"flights.{name}").write.parquet(f"{job.arguments.workspace}/seen/{name}")
+
+run.main = main_and_reader
+run.start(sys.argv[1:])
+"""
+
+
+def test_a_process_that_is_really_killed_leaves_what_the_next_one_finishes(new_world, tmp_path, spark):
+    """Two processes die by SIGKILL, one further on than the other; the third ends. The catalog is on disk."""
+    whole = new_world(last="2013-01-02")
+    quietly(whole.run)
+    workspace = tmp_path / "workspace"
+    command = [sys.executable, "-c", LAUNCHER, f"--workspace={workspace}", "--to=2013-01-02"]
+    # When the plan to publish flights has been decided; and before on_time's files are written.
+    for point in ("17:after", "24:before"):
+        died = subprocess.run(command, env=os.environ | {KILL_AT: point}, capture_output=True, text=True, check=False)
+        assert died.returncode == -signal.SIGKILL, died.stderr[-3000:]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+
+    for name in TABLES:
+        assert_same_rows(spark.read.parquet(str(workspace / "seen" / name)), whole.table(name))
+    assert (workspace / "report" / "on_time.svg").read_bytes() == report(whole)
+
+
+def report(world):
+    return (world.root / "report" / "on_time.svg").read_bytes()

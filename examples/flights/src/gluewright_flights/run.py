@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gluewright_core.arguments import parse
-from gluewright_core.job import run
+from gluewright_core.job import explain_errors_in_one_line, run
 from gluewright_flights.job import Arguments, Catalog, main
 from gluewright_flights.landing import land
 from gluewright_testing.java import ensure_java
@@ -69,9 +69,10 @@ def start(argv: Sequence[str]) -> None:
     Raises:
         ArgumentsInvalid: as `gluewright_core.job.run`; every other error too.
     """
+    explain_errors_in_one_line()
+    arguments = parse(argv, LocalArguments)
     import pyspark  # noqa: PLC0415 - not needed for --help
 
-    arguments = parse(argv, LocalArguments)
     workspace = Path(arguments.workspace).absolute()
     ensure_java(pyspark.__version__)
     parts = [] if arguments.catalog is Catalog.parquet else [arguments.catalog.value]
