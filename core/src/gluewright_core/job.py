@@ -44,12 +44,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 A = TypeVar("A")
+# A main for some arguments serves a job whose arguments class extends theirs.
+A_co = TypeVar("A_co", covariant=True)
 _ATTEMPT = re.compile(r"(?P<run>.+?)(?:_attempt_(?P<attempt>\d+))?")
 # A run's id becomes part of paths and of catalog properties.
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class Job(Generic[A]):
+class Job(Generic[A_co]):
     """What a job's main function is given. `run` makes it.
 
     Attributes:
@@ -60,7 +62,9 @@ class Job(Generic[A]):
         summary: the steps so far and their counts.
     """
 
-    def __init__(self, line: CommandLine[A], run: RunIdentity, log: logging.Logger, conf: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, line: CommandLine[A_co], run: RunIdentity, log: logging.Logger, conf: Mapping[str, str] | None
+    ) -> None:
         self.arguments = line.arguments
         self.glue = line.glue
         self.run = run
