@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
+from gluewright_core.effects import watching
 from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
+from gluewright_core.tables.parquet import ParquetTable
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
 
@@ -97,3 +99,27 @@ def test_a_run_whose_base_was_undone_meanwhile_is_refused_and_may_run_again(spar
     assert_same_rows(table.read(), rows(spark, SCHEMA, BEFORE))
     assert not table.publish(rows(spark, SCHEMA, BY_SLOW), run="slow", replace=DAY).repeated
     assert_same_rows(table.read(), rows(spark, SCHEMA, [*BY_SLOW, BEFORE[1]]))
+
+
+def test_an_undo_never_takes_back_what_another_run_published_meanwhile(table, spark):
+    if isinstance(table, ParquetTable):
+        pytest.skip("an undo holds the lease; its schedules are explored in test_protocols.py")
+    table.publish(rows(spark, SCHEMA, BY_QUICK), run="two", replace=DAY)
+
+    class Meanwhile:
+        busy = False
+
+        def before(self, happening):
+            if happening.kind == "spark.commit" and not self.busy:
+                self.busy = True
+                table.publish(rows(spark, SCHEMA, [("3", 3.0, "2026-01-01")]), run="three", replace=DAY)
+
+        def after(self, happening):
+            pass
+
+    with watching(Meanwhile()), pytest.raises(ConcurrentUpdate):
+        table.undo("two")
+    assert_same_rows(table.read(), rows(spark, SCHEMA, [BEFORE[1], ("3", 3.0, "2026-01-01")]))
+    with pytest.raises(ConcurrentUpdate):
+        table.undo("two")
+    assert table.publish(rows(spark, SCHEMA, []), run="two", replace=DAY).repeated

@@ -7,20 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
-from gluewright_core.tables.guard import explained, refuse_outside
-from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, Table, TableSpec, arranged
+from gluewright_core.tables.guard import refuse_outside
+from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, arranged
+from gluewright_core.tables.managed import ManagedTable
 from gluewright_core.tables.partitions import matching, values_of
-from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
-class DeltaTable(Table):
+class DeltaTable(ManagedTable):
     """A Delta table in Spark's session catalog.
 
     A publish is one overwrite with ``replaceWhere``; ``txnAppId`` and ``txnVersion`` make Delta skip the same run's second
@@ -31,25 +30,14 @@ class DeltaTable(Table):
         spec: the table; its location is required.
     """
 
-    def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
-        self.spec = spec
-        self._spark = spark
-        self._name = identifier(spec.name)
-
-    def exists(self) -> bool:  # noqa: D102
-        return bool(self._spark.catalog.tableExists(self.spec.name))
-
-    def read(self) -> DataFrame:  # noqa: D102
-        if not self.exists():
-            return self._spark.createDataFrame([], self.spec.schema)
-        return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+    using = "delta"
 
     def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
         rows = arranged(rows, self.spec)
         self._create()
         mine = self._commits(run)
-        if mine and mine[0]["action"] == "publish":
-            return self._published(run, mine[0], repeated=True)
+        if mine and mine[0]["action"] != "undo":
+            return self._published(run, next(c for c in mine if c["action"] == "publish"), repeated=True)
         options = {
             "txnAppId": f"gluewright/{run}",
             "txnVersion": str(len(mine) + 1),
@@ -71,35 +59,26 @@ class DeltaTable(Table):
     def undo(self, run: str) -> Published:  # noqa: D102
         history = self._history() if self.exists() else []
         mine = [commit for commit in history if commit["run"] == run]
-        if not mine or mine[0]["action"] != "publish":
+        if not mine or mine[0]["action"] == "undo":
             raise TableUnsupported(f"{self.spec.name}: run {run} has not published here, or was undone already")
         version = int(mine[0]["version"])
-        if version != _effective_version(history):
+        if mine[0]["action"] == "kept" or version != _effective_version(history):
             raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
         with self._committing(), self._marked(_metadata(run, "undo")):
             self._spark.sql(f"RESTORE TABLE {self._name} TO VERSION AS OF {version - 1}")
+        self._keep_what_came_between(run, int(history[0]["version"]))
         return Published(self.spec.name, run, 0, {})
 
-    def _create(self) -> None:
-        if self.exists():
+    def _keep_what_came_between(self, run: str, seen: int) -> None:
+        """RESTORE takes back whatever is there when it begins: a commit made since we looked is brought back."""
+        after = self._history()
+        restored = next(i for i, commit in enumerate(after) if (commit["run"], commit["action"]) == (run, "undo"))
+        before = int(after[restored]["version"]) - 1
+        if before == seen:
             return
-        partitioned = f" PARTITIONED BY ({', '.join(map(quoted, self.spec.partition_by))})" if self.spec.partition_by else ""
-        comment = f" COMMENT {sql_text(self.spec.comment)}" if self.spec.comment else ""
-        with effect("catalog.create", self.spec.name):
-            self._spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(self.spec.schema)}) USING delta"
-                f"{partitioned} LOCATION {sql_text(self.spec.location)}{comment}"
-            )
-
-    @contextmanager
-    def _committing(self) -> Iterator[None]:
-        with effect("spark.commit", self.spec.name):
-            try:
-                yield
-            except Exception as error:
-                if told := explained(self.spec, error):
-                    raise told from error
-                raise
+        with self._committing(), self._marked(_metadata(run, "kept")):
+            self._spark.sql(f"RESTORE TABLE {self._name} TO VERSION AS OF {before}")
+        raise ConcurrentUpdate(f"{self.spec.name} was changed while run {run} was undone; undo the later change first")
 
     @contextmanager
     def _marked(self, metadata: str) -> Iterator[None]:

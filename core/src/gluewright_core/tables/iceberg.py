@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
-from gluewright_core.tables.guard import explained, refuse_outside
-from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, Table, TableSpec, arranged
+from gluewright_core.tables.guard import refuse_outside
+from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, arranged
+from gluewright_core.tables.managed import ManagedTable
 from gluewright_core.tables.partitions import matching, values_of
-from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
+from gluewright_core.tables.sql import sql_text
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, DataFrameWriterV2, SparkSession
+    from pyspark.sql import DataFrame, DataFrameWriterV2
 
 RUN = "gluewright.run"
 UNDONE = "gluewright.undone"
 
 
-class IcebergTable(Table):
+class IcebergTable(ManagedTable):
     """An Iceberg table, partitioned by columns as they are (identity transforms).
 
     A publish is one overwrite commit under serializable isolation, checked from the snapshot that was current when it began
@@ -31,18 +31,7 @@ class IcebergTable(Table):
         spec: the table; named ``catalog.database.table``.
     """
 
-    def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
-        self.spec = spec
-        self._spark = spark
-        self._name = identifier(spec.name)
-
-    def exists(self) -> bool:  # noqa: D102
-        return bool(self._spark.catalog.tableExists(self.spec.name))
-
-    def read(self) -> DataFrame:  # noqa: D102
-        if not self.exists():
-            return self._spark.createDataFrame([], self.spec.schema)
-        return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+    using = "iceberg"
 
     def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
         rows = arranged(rows, self.spec)
@@ -69,24 +58,20 @@ class IcebergTable(Table):
             empty = self._spark.createDataFrame([], self.spec.schema)
             self._commit(empty, "true", {UNDONE: run}, dynamic=False)
         else:
-            catalog, _, table = self.spec.name.partition(".")
-            with effect("spark.commit", self.spec.name):
-                self._spark.sql(
-                    f"CALL {quoted(catalog)}.system.rollback_to_snapshot({sql_text(table)}, {done['parent_id']})"
-                )
+            self._roll_back(done["snapshot_id"], done["parent_id"])
         return Published(self.spec.name, run, 0, {})
 
-    def _create(self) -> None:
-        if self.exists():
-            return
-        partitioned = f" PARTITIONED BY ({', '.join(map(quoted, self.spec.partition_by))})" if self.spec.partition_by else ""
-        location = f" LOCATION {sql_text(self.spec.location)}" if self.spec.location else ""
-        comment = f" COMMENT {sql_text(self.spec.comment)}" if self.spec.comment else ""
-        with effect("catalog.create", self.spec.name):
-            self._spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(self.spec.schema)}) USING iceberg"
-                f"{partitioned}{location}{comment}"
-            )
+    def _roll_back(self, snapshot: int, parent: int) -> None:
+        """Make the parent current, if the snapshot still is: the procedure of this name would drop a commit in between."""
+        jvm: Any = self._spark._jvm
+        jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
+        operations = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(jspark, self._name).operations()
+        with self._committing():
+            base = operations.refresh()
+            if base.currentSnapshot().snapshotId() != snapshot:
+                raise ConcurrentUpdate(f"{self.spec.name} was changed while it was undone; undo the later change first")
+            back = jvm.org.apache.iceberg.TableMetadata.buildFrom(base).setBranchSnapshot(parent, "main").build()
+            operations.commit(base, back)  # refused when another commit was first
 
     def _commit(self, rows: DataFrame, inside: str, properties: dict[str, str], *, dynamic: bool) -> None:
         from pyspark.sql import functions as F  # noqa: PLC0415
@@ -96,16 +81,11 @@ class IcebergTable(Table):
             writer = writer.option("validate-from-snapshot-id", str(current))
         for key, value in properties.items():
             writer = writer.option(f"snapshot-property.{key}", value)
-        with effect("spark.commit", self.spec.name):
-            try:
-                if dynamic:
-                    writer.overwritePartitions()
-                else:
-                    writer.overwrite(F.expr(inside))
-            except Exception as error:
-                if told := explained(self.spec, error):
-                    raise told from error
-                raise
+        with self._committing():
+            if dynamic:
+                writer.overwritePartitions()
+            else:
+                writer.overwrite(F.expr(inside))
 
     def _current(self) -> int | None:
         rows = self._spark.sql(f"SELECT snapshot_id FROM {self._name}.refs WHERE name = 'main'").head(1)

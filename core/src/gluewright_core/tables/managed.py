@@ -1,0 +1,64 @@
+"""What Iceberg and Delta tables have in common: Spark creates, reads and commits them, and the format keeps the history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gluewright_core.effects import effect
+from gluewright_core.tables.guard import explained
+from gluewright_core.tables.interface import Table, TableSpec
+from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class ManagedTable(Table):
+    """A table that Spark knows by name and whose format commits by itself.
+
+    Args:
+        spark: the session, with the format's extension and catalog.
+        spec: the table.
+    """
+
+    using: str
+    """The format's name in SQL."""
+
+    def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
+        self.spec = spec
+        self._spark = spark
+        self._name = identifier(spec.name)
+
+    def exists(self) -> bool:  # noqa: D102
+        return bool(self._spark.catalog.tableExists(self.spec.name))
+
+    def read(self) -> DataFrame:  # noqa: D102
+        if not self.exists():
+            return self._spark.createDataFrame([], self.spec.schema)
+        return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+
+    def _create(self) -> None:
+        if self.exists():
+            return
+        spec = self.spec
+        partitioned = f" PARTITIONED BY ({', '.join(map(quoted, spec.partition_by))})" if spec.partition_by else ""
+        location = f" LOCATION {sql_text(spec.location)}" if spec.location else ""
+        comment = f" COMMENT {sql_text(spec.comment)}" if spec.comment else ""
+        with effect("catalog.create", spec.name):
+            self._spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(spec.schema)}) USING {self.using}"
+                f"{partitioned}{location}{comment}"
+            )
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """Do one commit; its failure is told as one of our own errors where it is of the table's making."""
+        with effect("spark.commit", self.spec.name):
+            try:
+                yield
+            except Exception as error:
+                if told := explained(self.spec, error):
+                    raise told from error
+                raise
