@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ class World:
     kind: str
     database: str
     tables: Path
+    same_run: bool = True
 
     @property
     def landing(self) -> Path:
@@ -83,8 +86,21 @@ class World:
         self.spark.sql(f"DROP DATABASE IF EXISTS {self.database}")
 
 
+@pytest.fixture(scope="session")
+def landed(tmp_path_factory):
+    """Lays days down once for all tests, to be copied."""
+
+    @cache
+    def lay(first: str, last: str) -> Path:
+        folder = tmp_path_factory.mktemp("landed")
+        landing.land(str(folder), date.fromisoformat(first), date.fromisoformat(last))
+        return folder
+
+    return lay
+
+
 @pytest.fixture
-def new_world(spark, tmp_path) -> Iterator[Any]:
+def new_world(spark, tmp_path, landed) -> Iterator[Any]:
     """Makes worlds: ``new_world("2013-01-01", "2013-01-03", kind="delta")``."""
     worlds: list[World] = []
 
@@ -93,10 +109,10 @@ def new_world(spark, tmp_path) -> Iterator[Any]:
         database = f"{ICEBERG_CATALOG}.{name}" if kind == "iceberg" else name
         world = World(spark, tmp_path / name, kind, database, tmp_path / name / "tables")
         worlds.append(world)
-        landing.land(str(world.landing), date.fromisoformat(first), date.fromisoformat(last))
+        shutil.copytree(landed(first, last), world.landing)
         if few:
-            for file in sorted((world.landing / "flights").iterdir()):
-                day = file.name.removeprefix("dt=")
+            for folder in (world.landing / "flights").iterdir():
+                day = folder.name.removeprefix("dt=")
                 world.put(day, *world.lines_of(day)[:few])
         return world
 

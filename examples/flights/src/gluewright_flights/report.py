@@ -99,7 +99,7 @@ def chart(lines: Sequence[Line]) -> str:
         The picture; the same rows give the same bytes.
     """
     months = _months(lines)
-    names = dict(sorted({line.carrier: line.name for line in lines}.items()))
+    names = dict(sorted({line.carrier: line.name for line in lines}.items(), key=lambda named: named[1]))
     origins = sorted({line.origin for line in lines})
     panel = _CELL * len(months)
     right = _LEFT + len(origins) * (panel + _GAP)
