@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from gluewright_core.tables import ALL, TableSpec, open_table
 
 if TYPE_CHECKING:
-    from benchmarks.bench import Context
     from pyspark.sql import DataFrame
+
+    from benchmarks.bench import Context
 
 ROWS, QUICK_ROWS = 10_000_000, 100_000
 PARTS = ("iceberg", "delta")
