@@ -123,5 +123,5 @@ def new_world(spark, tmp_path, landed) -> Iterator[Any]:
 
 @pytest.fixture
 def short_leases(monkeypatch):
-    """A run that died is waited for half a second instead of two minutes."""
-    monkeypatch.setattr(state, "LEASE_SECONDS", 0.5)
+    """A run that died is waited for a fifth of a second instead of two minutes."""
+    monkeypatch.setattr(state, "LEASE_SECONDS", 0.2)
