@@ -12,7 +12,7 @@ class ConcurrentUpdate(GluewrightError):  # noqa: N818 - the field's own term
 
 
 class PublishTakenOver(ConcurrentUpdate):
-    """This run's publish was decided, then the run lost its lease: another run is finishing the publish for it."""
+    """A publish was decided, then the run that applied it lost its lease: another run finishes the publish."""
 
 
 class StateInvalid(GluewrightError):  # noqa: N818
