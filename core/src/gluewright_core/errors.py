@@ -69,3 +69,19 @@ class SecretUnavailable(GluewrightError):  # noqa: N818
 
 class CountsDoNotAddUp(GluewrightError):  # noqa: N818
     """A step read more or fewer rows than it wrote, quarantined and ignored together."""
+
+
+class SchemaError(GluewrightError):
+    """Something about a schema is wrong. The subclasses tell what."""
+
+
+class ContractInvalid(SchemaError):  # noqa: N818
+    """A contract contradicts itself, or its file cannot be read as one; the message names the place."""
+
+
+class SourceInvalid(SchemaError):  # noqa: N818
+    """A catalog table, template, Avro schema or statement cannot be read as a contract; the message names the place."""
+
+
+class SourceUnsupported(SchemaError):  # noqa: N818
+    """A contract cannot be written in a form that has no way to say it; the message names the column and what to do."""
