@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class GluewrightError(Exception):
     """The base of every exception that gluewright raises itself."""
@@ -76,7 +78,15 @@ class SchemaError(GluewrightError):
 
 
 class ContractInvalid(SchemaError):  # noqa: N818
-    """A contract contradicts itself, or its file cannot be read as one; the message names the place."""
+    """A contract contradicts itself, or its file cannot be read as one; the message names the place.
+
+    Attributes:
+        problems: each with its place inside the contract, such as ``("columns", 2, "type")``.
+    """
+
+    def __init__(self, message: str, problems: Iterable[tuple[tuple[str | int, ...], str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class SourceInvalid(SchemaError):  # noqa: N818

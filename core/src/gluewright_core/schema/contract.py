@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from gluewright_core.schema.conform import Conformed
     from gluewright_core.schema.differences import Difference
 
+Place = tuple[str | int, ...]
+
 # Spark keeps the true type of a char or varchar column there, and says string.
 _SPARK_TEXT_TYPE = "__CHAR_VARCHAR_TYPE_STRING"
 
@@ -76,14 +78,14 @@ class Column:
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         if not isinstance(self.name, str) or not self.name:
-            raise ContractInvalid(f"a column has the name {self.name!r}; give it a text that is not empty")
+            raise _column_invalid("a column", "name", f"it has the name {self.name!r}; give it a text that is not empty")
         if not isinstance(self.type, DataType):
             set_field(self, "type", _parsed(self.name, self.type))
         if isinstance(self.tags, str):
-            raise ContractInvalid(f"{self.name}: tags is the text {self.tags!r}; give a list, such as ['{self.tags}']")
+            raise _column_invalid(self.name, "tags", f"tags is the text {self.tags!r}; give a list, such as ['{self.tags}']")
         set_field(self, "tags", tuple(self.tags))
         if self.on_surprise is not None:
-            set_field(self, "on_surprise", mode_of(self.on_surprise, self.name))
+            set_field(self, "on_surprise", mode_of(self.on_surprise, self.name, "on_surprise"))
 
     @property
     def data_type(self) -> DataType:
@@ -148,10 +150,10 @@ class Contract:
             given = getattr(self, name)
             object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         for name in ("values", "new_columns"):
-            object.__setattr__(self, name, mode_of(getattr(self, name), self.name))
+            object.__setattr__(self, name, mode_of(getattr(self, name), self.name, name))
         wrong = list(_contradictions(self))
         if wrong:
-            raise ContractInvalid(f"contract {self.name}: {'; '.join(wrong)}")
+            raise ContractInvalid(f"contract {self.name}: {'; '.join(reason for _, reason in wrong)}", wrong)
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
@@ -241,8 +243,13 @@ class Contract:
         return differences(self, other)
 
 
-def mode_of(given: Mode | str, where: str) -> Mode:
+def mode_of(given: Mode | str, where: str, field: str) -> Mode:
     """Read a mode.
+
+    Args:
+        given: the mode or its text.
+        where: whose it is, for the message.
+        field: what it is called there.
 
     Raises:
         ContractInvalid: there is no such mode.
@@ -250,18 +257,22 @@ def mode_of(given: Mode | str, where: str) -> Mode:
     try:
         return Mode(given)
     except ValueError:
-        raise ContractInvalid(f"{where}: unknown mode {given!r}; use one of {', '.join(Mode)}") from None
+        reason = _unknown_mode(given)
+        raise ContractInvalid(f"{where}: {reason}", [((field,), reason)]) from None
 
 
-def twice_by_case(names: Iterable[str]) -> list[str]:
-    """Tell which names differ by case only, or not at all."""
-    seen: dict[str, str] = {}
-    pairs = []
-    for name in names:
-        if name.lower() in seen:
-            pairs.append(f"{seen[name.lower()]} and {name}")
-        seen.setdefault(name.lower(), name)
-    return pairs
+def _unknown_mode(given: object) -> str:
+    return f"unknown mode {given!r}; use one of {', '.join(Mode)}"
+
+
+def twice_by_case(names: Iterable[str]) -> list[tuple[int, int]]:
+    """Tell which names are the same but for case: the numbers of the first and of each that repeats it."""
+    seen: dict[str, int] = {}
+    return [
+        (seen[name.lower()], number)
+        for number, name in enumerate(names)
+        if seen.setdefault(name.lower(), number) != number
+    ]
 
 
 def structs_within(kind: DataType, path: str) -> Iterator[tuple[str, StructType]]:
@@ -277,30 +288,47 @@ def structs_within(kind: DataType, path: str) -> Iterator[tuple[str, StructType]
         yield from structs_within(kind.valueType, f"{path}{{}}.value")
 
 
-def _contradictions(contract: Contract) -> Iterator[str]:
+def _contradictions(contract: Contract) -> Iterator[tuple[Place, str]]:
     if not contract.name or not isinstance(contract.name, str):
-        yield "it has no name"
+        yield ("name",), "it has no name"
     if not contract.columns:
-        yield "it has no columns"
-    for path, struct in structs_within(contract.struct, ""):
-        for pair in twice_by_case(struct.names):
-            place = f"{path}: the fields" if path else "the columns"
-            yield f"{place} {pair} have the same name but for case; Glue and Hive cannot tell them apart, rename one"
-        for field in struct:
-            if "on_surprise" in (field.metadata or {}):
-                mode_of(field.metadata["on_surprise"], f"{path}.{field.name}".strip("."))
+        yield ("columns",), "it has no columns"
+    for first, second in twice_by_case(contract.names):
+        yield ("columns", second), _same_but_for_case("the columns", contract.names[first], contract.names[second])
+    for number, column in enumerate(contract.columns):
+        yield from ((("columns", number), reason) for reason in _contradictions_within(column))
     for role, names in (("key", contract.key), ("partition_by", contract.partition_by)):
-        yield from (f"{role} names {pair} twice" for pair in twice_by_case(names))
-        yield from (_not_a_column(role, name, contract.names) for name in names if name not in contract.names)
-    types = {column.name: column.data_type for column in contract.columns}
-    for name in contract.partition_by:
-        if isinstance(types.get(name), ArrayType | MapType | StructType | NullType):
-            yield f"partition_by: {name} is {types[name].simpleString()}; a table is partitioned by plain values only"
-    for name in contract.key:
-        if any(isinstance(kind, MapType) for kind in _within(types.get(name))):
-            yield f"key: {name} holds a map, and maps cannot be compared; choose other columns"
+        for first, second in twice_by_case(names):
+            yield (role, second), f"{role} names {names[first]} and {names[second]} twice"
+        for number, name in enumerate(names):
+            if name not in contract.names:
+                yield (role, number), _not_a_column(role, name, contract.names)
+            elif reason := _unfit(role, contract[name].data_type):
+                yield (role, number), f"{role}: {name} {reason}"
     if contract.columns and {*contract.partition_by} >= {*contract.names}:
-        yield "every column partitions the table; at least one must not"
+        yield ("partition_by",), "every column partitions the table; at least one must not"
+
+
+def _contradictions_within(column: Column) -> Iterator[str]:
+    for path, struct in structs_within(column.data_type, column.name):
+        for first, second in twice_by_case(struct.names):
+            yield _same_but_for_case(f"{path}: the fields", struct.names[first], struct.names[second])
+        for field in struct:
+            mode = (field.metadata or {}).get("on_surprise")
+            if mode is not None and mode not in list(Mode):
+                yield f"{path}.{field.name}: {_unknown_mode(mode)}"
+
+
+def _same_but_for_case(what: str, first: str, second: str) -> str:
+    return f"{what} {first} and {second} have the same name but for case; Glue and Hive cannot tell them apart, rename one"
+
+
+def _unfit(role: str, kind: DataType) -> str:
+    if role == "partition_by" and isinstance(kind, ArrayType | MapType | StructType | NullType):
+        return f"is {kind.simpleString()}; a table is partitioned by plain values only"
+    if role == "key" and any(isinstance(inner, MapType) for inner in _within(kind)):
+        return "holds a map, and maps cannot be compared; choose other columns"
+    return ""
 
 
 def _not_a_column(role: str, name: str, names: Sequence[str]) -> str:
@@ -308,9 +336,7 @@ def _not_a_column(role: str, name: str, names: Sequence[str]) -> str:
     return f"{role}: {name} is not a column" + (f"; did you mean {same[0]}?" if same else f"; it has {', '.join(names)}")
 
 
-def _within(kind: DataType | None) -> Iterator[DataType]:
-    if kind is None:
-        return
+def _within(kind: DataType) -> Iterator[DataType]:
     yield kind
     inner = {ArrayType: ("elementType",), MapType: ("keyType", "valueType")}.get(type(kind), ())
     for name in inner:
@@ -320,13 +346,17 @@ def _within(kind: DataType | None) -> Iterator[DataType]:
             yield from _within(field.dataType)
 
 
-def _parsed(name: str, text: Any) -> DataType:
+def _column_invalid(column: str, field: str, reason: str) -> ContractInvalid:
+    return ContractInvalid(f"{column}: {reason}", [((field,), reason)])
+
+
+def _parsed(column: str, text: Any) -> DataType:
     if not isinstance(text, str):
-        raise ContractInvalid(f"{name}: the type is {text!r}; write a text such as 'decimal(10,2)' or a Spark type")
+        raise _column_invalid(column, "type", f"the type is {text!r}; write a text such as 'decimal(10,2)' or a Spark type")
     try:
         return parse_type(text)
     except TypeTextInvalid as error:
-        raise ContractInvalid(f"{name}: {error}") from error
+        raise _column_invalid(column, "type", str(error)) from error
 
 
 def _with_lengths(kind: DataType, metadata: Mapping[str, Any]) -> DataType:

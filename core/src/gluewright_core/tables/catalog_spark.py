@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql.types import StructType
+
 from gluewright_core.effects import effect
+from gluewright_core.errors import TableMismatch
 from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
 from gluewright_core.tables.sql import columns_ddl, identifier, properties_ddl, quoted, sql_text
@@ -15,15 +19,15 @@ if TYPE_CHECKING:
 
     from gluewright_core.tables.interface import TableSpec
 
-_ONE_BY_ONE = 200
-"""Up to so many partitions are looked up one at a time; more are listed all together."""
+_ONE_BY_ONE = 10
+"""Up to so many partitions are looked up one at a time; more are listed all together, which soon costs less in Hive."""
 
 
 class SparkCatalog(Catalog):
-    """The session catalog, changed by SQL.
+    """The session catalog.
 
-    ``ALTER TABLE … SET LOCATION``, ``ADD`` and ``DROP PARTITION`` are Spark SQL (Spark SQL reference, "ALTER TABLE");
-    locations are looked up through the session's catalog object, because SQL tells them one partition at a time only.
+    ``ADD`` and ``DROP PARTITION`` are Spark SQL (Spark SQL reference, "ALTER TABLE"). Locations are looked up and switched
+    through the session's catalog object: SQL knows only one partition at a time, at a tenth of a second each in Hive.
 
     Args:
         spark: the session.
@@ -36,9 +40,9 @@ class SparkCatalog(Catalog):
         if not self._spark.catalog.tableExists(name):
             return None
         found = self._metadata(name)
-        columns = {column.name: column.dataType.simpleString() for column in self._spark.table(name).schema}
+        schema = StructType.fromJson(json.loads(found.schema().json()))
         return CatalogTable(
-            columns,
+            {column.name: column.dataType.simpleString() for column in schema},
             tuple(_python(found.partitionColumnNames())),
             self._text(found.location()),
             _python_map(found.properties()),
@@ -62,13 +66,7 @@ class SparkCatalog(Catalog):
         columns = tuple(_python(self._metadata(name).partitionColumnNames()))
         if not columns:
             return {(): self._text(self._metadata(name).location())}
-        if partitions is not None and len(partitions) <= _ONE_BY_ONE:
-            found = [part for values in partitions for part in self._list(name, columns, values)]
-        else:
-            found = self._list(name, columns, None)
-        located = {self._values(columns, part): self._text(part.location()) for part in found}
-        wanted = located if partitions is None else set(partitions)
-        return {values: location for values, location in located.items() if values in wanted}
+        return {self._values(columns, part): self._text(part.location()) for part in self._parts(name, columns, partitions)}
 
     def move(self, name: str, moves: Sequence[Move]) -> None:  # noqa: D102
         columns = tuple(_python(self._metadata(name).partitionColumnNames()))
@@ -76,9 +74,10 @@ class SparkCatalog(Catalog):
         if added:
             specs = " ".join(f"{_spec(columns, m.partition)} LOCATION {sql_text(str(m.after))}" for m in added)
             self._alter(name, name_of(columns, added[0].partition), f"ADD IF NOT EXISTS {specs}")
-        for move in switched:
-            spec = f"{_spec(columns, move.partition)} " if columns else ""
-            self._alter(name, name_of(columns, move.partition), f"{spec}SET LOCATION {sql_text(str(move.after))}")
+        if switched and columns:
+            self._switch(name, columns, switched)
+        elif switched:
+            self._alter(name, name_of(columns, ()), f"SET LOCATION {sql_text(str(switched[0].after))}")
         if dropped:
             specs = ", ".join(_spec(columns, move.partition) for move in dropped)
             self._alter(name, name_of(columns, dropped[0].partition), f"DROP IF EXISTS {specs}")
@@ -86,6 +85,35 @@ class SparkCatalog(Catalog):
     def _alter(self, name: str, first: str, change: str) -> None:
         with effect("catalog.move", f"{name} {first}"):
             self._spark.sql(f"ALTER TABLE {identifier(name)} {change}")
+
+    def _switch(self, name: str, columns: Sequence[str], moves: Sequence[Move]) -> None:
+        after = {move.partition: str(move.after) for move in moves}
+        jvm: Any = self._spark._jvm
+        switched = jvm.java.util.ArrayList()
+        for part in self._parts(name, columns, list(after)):
+            switched.append(self._at(part, after[self._values(columns, part)]))
+        if switched.size() < len(moves):
+            raise TableMismatch(f"{name}: partitions were dropped behind a publish that was switching them; run again")
+        with effect("catalog.move", f"{name} {name_of(columns, moves[0].partition)}"):
+            self._catalog().alterPartitions(
+                self._identifier(name), jvm.org.apache.spark.api.python.PythonUtils.toSeq(switched)
+            )
+
+    def _at(self, part: Any, location: str) -> Any:
+        """Copy a catalog partition to another location, whatever else this version of Spark keeps about it."""
+        jvm: Any = self._spark._jvm
+        uri = jvm.scala.Option.apply(jvm.org.apache.hadoop.fs.Path(location).toUri())
+        kept = _python_iterator(part.storage().productIterator())
+        storage = part.storage().copy(uri, *kept[1:])
+        spec, _, *others = _python_iterator(part.productIterator())
+        return part.copy(spec, storage, *others)
+
+    def _parts(self, name: str, columns: Sequence[str], partitions: Sequence[Values] | None) -> list[Any]:
+        """Look up partitions that are in the catalog; None for all."""
+        if partitions is not None and len(partitions) <= _ONE_BY_ONE:
+            return [part for values in partitions for part in self._list(name, columns, values)]
+        wanted = None if partitions is None else set(partitions)
+        return [part for part in self._list(name, columns, None) if wanted is None or self._values(columns, part) in wanted]
 
     def _list(self, name: str, columns: Sequence[str], values: Values | None) -> list[Any]:
         jvm: Any = self._spark._jvm
@@ -127,6 +155,13 @@ def _spec(columns: Sequence[str], values: Values) -> str:
 
 def _python(sequence: Any) -> list[Any]:
     return [sequence.apply(index) for index in range(sequence.size())]
+
+
+def _python_iterator(iterator: Any) -> list[Any]:
+    found = []
+    while iterator.hasNext():
+        found.append(iterator.next())
+    return found
 
 
 def _python_map(mapping: Any) -> dict[str, str]:
