@@ -135,3 +135,43 @@ def spelled_field(draw, field):
         escaped = field.metadata["comment"].replace("\\", "\\\\").replace(quote, "\\" + quote)
         text += draw(gaps) + draw(cased("comment")) + draw(spaces) + quote + escaped + quote
     return text + draw(spaces)
+
+
+tags = st.lists(st.sampled_from(["pii", "gdpr", "no", "true", "2024-01-01"]), max_size=2, unique=True)
+modes = st.sampled_from(["evolve", "freeze", "discard_row", "discard_value"])
+
+
+@st.composite
+def metadata_of_contracts(draw):
+    """What a field of a contract carries beside name, type and nullable."""
+    said = {
+        "comment": draw(st.one_of(st.just(""), comments)),
+        "tags": draw(tags),
+        "on_surprise": draw(st.one_of(st.just(""), modes)),
+        "format": draw(st.sampled_from(["", "dd.MM.yyyy", "yyyy-MM-dd'T'HH:mm"])),
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+@st.composite
+def contracts(draw, *, metadata=None, wanted_names=names, kinds=None, dataset_names=simple_names, nullables=either):
+    """Contracts with keys and partitions where the types allow them."""
+    from gluewright_core.schema import Column, Contract
+
+    metadata = metadata_of_contracts() if metadata is None else metadata
+    kinds = types(metadata=metadata, wanted_names=wanted_names, contains_null=either) if kinds is None else kinds
+    struct = draw(structs(kinds, metadata=metadata, wanted_names=wanted_names, nullables=nullables, min_size=2))
+    columns = [Column.from_field(field) for field in struct]
+    comparable = [column.name for column in columns if "map<" not in column.type.simpleString()]
+    plain = [
+        column.name for column in columns if not hasattr(column.type, "fields") and "<" not in column.type.simpleString()
+    ]
+    return Contract(
+        draw(dataset_names),
+        columns,
+        key=draw(st.lists(st.sampled_from(comparable), unique=True, max_size=2)) if comparable else (),
+        partition_by=draw(st.lists(st.sampled_from(plain), unique=True, max_size=1)) if plain else (),
+        comment=draw(st.one_of(st.just(""), comments)),
+        values=draw(modes),
+        new_columns=draw(modes),
+    )
