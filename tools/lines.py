@@ -1,7 +1,8 @@
 """Run pytest on both Spark lines: ``hatch run test [pytest's arguments]``.
 
-Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The second line
-runs also when the first one failed.
+Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The lines run at the
+same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
+through. It runs also when the first one failed.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tools.hatch import hatch, outside
 
@@ -30,7 +33,6 @@ class Outcome:
     line: str
     versions: str
     passed: bool
-    seconds: float
     summary: str
 
 
@@ -39,30 +41,45 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hatch run test", add_help=False, allow_abbrev=False)
     parser.add_argument("--line", choices=list(LINES), action="append", help="only this Spark line")
     chosen, pytest_arguments = parser.parse_known_args()
-    outcomes = [_run(line, pytest_arguments) for line in chosen.line or LINES]
+    # Environments are made one after the other; then all lines start, and are shown in turn.
+    runs = [_start(line, pytest_arguments) for line in chosen.line or LINES]
+    outcomes = [_outcome(run) for run in runs]
     print()
     for outcome in outcomes:
         verdict = "passed" if outcome.passed else "FAILED"
-        print(f"{outcome.line}  {outcome.versions}  {verdict}  {outcome.seconds:.0f} s  {outcome.summary}")
+        print(f"{outcome.line}  {outcome.versions}  {verdict}  {outcome.summary}")
     failed = [outcome.line for outcome in outcomes if not outcome.passed]
     if failed:
         print(f"Failed on: {', '.join(failed)}. Run one alone with `hatch run {failed[0]}:pytest`.")
     return 1 if failed else 0
 
 
-def _run(line: str, pytest_arguments: list[str]) -> Outcome:
+@dataclass(frozen=True)
+class _Run:
+    """A line that is running."""
+
+    line: str
+    versions: str
+    process: subprocess.Popen[bytes]
+    printed: IO[bytes]
+
+
+def _start(line: str, pytest_arguments: list[str]) -> _Run:
     environment = outside()
     if python := find_python(LINES[line]):
         environment["HATCH_PYTHON"] = python
     versions = _versions(line, environment)
-    print(f"\n{'─' * 20} {line}: {versions} {'─' * 20}", flush=True)
-    started = time.monotonic()
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    process = subprocess.Popen(
-        [*hatch(), "run", f"{line}:pytest", *colour, *pytest_arguments], env=environment, stdout=subprocess.PIPE
-    )
-    summary = _show(process)
-    return Outcome(line, versions, process.wait() == 0, time.monotonic() - started, summary)
+    printed = tempfile.TemporaryFile()  # noqa: SIM115 - read and closed when it is the line's turn
+    command = [*hatch(), "run", f"{line}:pytest", *colour, *pytest_arguments]
+    return _Run(line, versions, subprocess.Popen(command, env=environment, stdout=printed), printed)
+
+
+def _outcome(run: _Run) -> Outcome:
+    print(f"\n{'─' * 20} {run.line}: {run.versions} {'─' * 20}", flush=True)
+    with run.printed:
+        summary = _show(run)
+    return Outcome(run.line, run.versions, run.process.wait() == 0, summary)
 
 
 def _versions(line: str, environment: dict[str, str]) -> str:
@@ -74,11 +91,13 @@ def _versions(line: str, environment: dict[str, str]) -> str:
     return said[-1] if asked.returncode == 0 and said else "environment not made"
 
 
-def _show(process: subprocess.Popen[bytes]) -> str:
+def _show(run: _Run) -> str:
     """Pass pytest's output on as it comes, and return its own summary line."""
-    assert process.stdout is not None
-    summary, pending = "", b""
-    while chunk := os.read(process.stdout.fileno(), 65536):
+    summary, pending, at = "", b"", 0
+    while True:
+        ended = run.process.poll() is not None
+        chunk = os.pread(run.printed.fileno(), 1 << 20, at)
+        at += len(chunk)
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         *whole, pending = (pending + chunk).split(b"\n")
@@ -86,7 +105,10 @@ def _show(process: subprocess.Popen[bytes]) -> str:
             plain = re.sub(r"\x1b\[[0-9;]*m", "", text.decode(errors="replace"))
             if found := _PYTEST_SUMMARY.search(plain):
                 summary = found[1]
-    return summary
+        if not chunk and ended:
+            return summary
+        if not chunk:
+            time.sleep(0.2)
 
 
 def find_python(version: str) -> str | None:

@@ -109,6 +109,9 @@ def every_kill_point(
 ) -> int:
     """Kill a job before and after every effect, each time in a new world, run it again and check the result.
 
+    A dead attempt has no effects, so a kill after one effect and a kill before the next leave the same world: it is made and
+    checked once and counts for both.
+
     Args:
         make_world: a fresh world for each kill: folders, tables, a database.
         job: works in the world; called again after the kill.
@@ -117,7 +120,7 @@ def every_kill_point(
         at: at which effects to kill; all by default.
 
     Returns:
-        How many kill points there were; all have converged.
+        How many kill points there were, two for each effect; all have converged.
 
     Raises:
         AssertionError: from ``check`` or ``look``, with a note that names the kill point.
@@ -125,20 +128,20 @@ def every_kill_point(
     counted = make_world()
     effects = effects_of(lambda: job(counted))
     check(counted)
-    chosen = [(number, happening) for number, happening in enumerate(effects) if at(happening)]
-    for number, happening in chosen:
-        for side in ("before", "after"):
-            world = make_world()
-            try:
-                with killed_at(number, side):
-                    job(world)
-                if look:
-                    look(world)
+    chosen = [number for number, happening in enumerate(effects) if at(happening)]
+    for gap in sorted({gap for number in chosen for gap in (number, number + 1)}):
+        number, side = (gap - 1, "after") if gap else (0, "before")
+        world = make_world()
+        try:
+            with killed_at(number, side):
                 job(world)
-                check(world)
-            except BaseException as error:
-                error.add_note(f"after a kill {side} effect {number}: {happening.kind} {happening.target}")
-                raise
+            if look:
+                look(world)
+            job(world)
+            check(world)
+        except BaseException as error:
+            error.add_note(f"after a kill {side} effect {number}: {effects[number].kind} {effects[number].target}")
+            raise
     return 2 * len(chosen)
 
 
