@@ -1,17 +1,1321 @@
-"""Bring rows to a contract's columns and types without losing anything: what does not fit goes to quarantine, with a reason."""
+"""Bring rows to a contract's columns and types without losing anything: what does not fit goes to quarantine, with a reason.
+
+This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer. Everything is native
+Spark SQL in one projection, with the same answer on Spark 3.5 and 4.1, with ANSI on and off, in every session time zone.
+
+**A value fits when nothing of it is lost.** A cast that would null, truncate, round, overflow or replace it is a problem:
+
+=====================  =================================================================================================
+from                   to
+=====================  =================================================================================================
+whole number           any number that holds it exactly; text (``-5``)
+decimal                any number that holds it exactly; text with all its decimals, never an exponent (``0.0000001``)
+float, double          any number that reads back as the same float or double, so ``NaN`` and infinities only each other;
+                       text as Java writes it (``1.0E10``)
+boolean                text (``true``, ``false``); never a number, nor a number a boolean
+date                   timestamp and timestamp_ntz, at midnight; text (``2024-01-05``)
+timestamp              timestamp_ntz: its wall clock in UTC; date: only at midnight UTC; text in UTC
+                       (``2024-01-05 10:00:00.5Z``); never a number
+timestamp_ntz          timestamp: read as UTC; date: only at midnight; text (``2024-01-05 10:00:00.5``)
+binary                 text, only if it is valid UTF-8
+text                   binary (its UTF-8), char(n) and varchar(n) of at most n characters, and what the next table says
+struct, array, map     the same kind, by the rules for what is inside; struct fields by name
+anything               itself, untouched; NULL is NULL of every type
+=====================  =================================================================================================
+
+``char(n)`` is not padded: Spark pads when it writes a table. Trailing spaces count as characters.
+
+**Text is read strictly**, because what looks like a number may be a code, and what looks like a date may be another one:
+
+=========================  ==================================  =========================================================
+to                         is read                             is not read
+=========================  ==================================  =========================================================
+whole numbers              ``0``, ``42``, ``-7``               ``+7``, ``007``, ``-0``, ``1.0``, ``1e3``, ``0x1F``
+decimal(p,s)               ``12``, ``-1.5``, ``-0.00``; zeros  ``+1``, ``01``, ``.5``, ``5.``, ``1e3``, ``1,000``,
+                           beyond the scale (``1.500``)        ``1,5``, decimals beyond the scale, ``NaN``
+float, double              the same, and ``1e3``, ``1.5E-7``,  ``inf``, ``nan``, ``1d``, ``0x1p3``, ``1e999``, and digits
+                           ``NaN``, ``Infinity``,              that the type cannot hold (``0.12345678901234567890``)
+                           ``-Infinity``
+boolean                    ``true``, ``false``, in any case    ``t``, ``yes``, ``y``, ``1``, ``0``
+date                       ``2024-01-05``                      ``2024-1-5``, ``20240105``, ``05.01.2024``, ``2024-02-30``,
+                                                               a time behind it
+timestamp                  ``2024-01-05 10:00:00``, with ``T``  no seconds, no time, ``24:00:00``, ``:60``, a seventh
+                           too, up to 6 decimals; UTC unless    decimal, names of zones, ``+0100``
+                           ``Z`` or ``+01:00`` stands behind
+timestamp_ntz              the same without a zone              the same, and any zone
+=========================  ==================================  =========================================================
+
+Nowhere are spaces around a value dropped, an empty text taken for NULL (the reader of the file decides that), thousands
+separators or decimal commas understood, digits other than ``0`` to ``9`` read, or years outside 0001 to 9999. A column whose
+metadata has a ``format`` is read by that pattern instead: ``yyyy MM dd HH mm ss S…`` and any other characters, each part
+with exactly so many digits (``dd.MM.yyyy``, ``yyyyMMdd``, ``yyyy-MM-dd'T'HH:mm``).
+
+Example:
+    >>> orders = conform(raw, contract, dataset="orders", key=["id"])          # doctest: +SKIP
+    >>> orders.require(max_share=0.01)                                        # doctest: +SKIP
+    >>> orders.rows.write.parquet(...); orders.quarantine.write.parquet(...)  # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
+from itertools import count
+
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    ByteType,
+    CharType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    MapType,
+    NullType,
+    ShortType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+    VarcharType,
+)
 
 
 class Mode(StrEnum):
     """What happens to what the contract does not foresee: an unknown column, or a value that does not fit its column.
 
     The names and their meaning are dlt's ("Schema and data contracts", dlt's documentation).
+
+    Attributes:
+        EVOLVE: an unknown column is kept, behind the contract's; a value that does not fit goes as text into a column of its
+            own, ``<column>__v_text``, and its column becomes NULL.
+        FREEZE: the job must fail. An unknown column fails at once; for a value, see :meth:`Conformed.require`.
+        DISCARD_ROW: the row goes to quarantine.
+        DISCARD_VALUE: an unknown column is left out; a value that does not fit becomes NULL and its row is written, and
+            quarantine tells of it. Where NULL is not allowed, the nearest enclosing value that may be NULL becomes it; if
+            there is none within the column, the row goes to quarantine.
     """
 
     EVOLVE = "evolve"
     FREEZE = "freeze"
     DISCARD_ROW = "discard_row"
     DISCARD_VALUE = "discard_value"
+
+
+class ContractBroken(Exception):  # noqa: N818
+    """Rows cannot be brought to the contract: by their columns, or because too many of them do not fit."""
+
+
+PROBLEM = StructType([StructField(name, StringType()) for name in ("column", "rule", "reason", "value")])
+"""One thing that does not fit. ``column`` is a path such as ``items[].price`` or ``tags{}.value``. ``rule`` is one of
+``required``, ``key``, ``unique``, ``kind``, ``format``, ``range``, ``precision``, ``length``, ``encoding``, ``map_key`` and
+``unknown_column``. ``value`` is its text, NULL for what is tagged ``pii``."""
+
+QUARANTINE = StructType(
+    [StructField("original", StringType()), StructField("problems", ArrayType(PROBLEM)), StructField("kept", BooleanType())]
+)
+"""A quarantined row: all of the incoming row as JSON (what is tagged ``pii`` withheld), what does not fit, and whether the row
+was written as well, without the values that do not fit."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One way in which the incoming columns are not the contract's. Its text is a sentence.
+
+    Attributes:
+        kind: ``extra``, ``missing``, ``renamed`` (by case), ``reordered``, ``retyped`` or ``variant`` (a column beside).
+        column: path.
+        told: what is different and what is done about it.
+    """
+
+    kind: str
+    column: str
+    told: str
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return f"{self.column}: {self.told}"
+
+
+@dataclass(frozen=True)
+class ProblemCount:
+    """How often one rule was broken in one column.
+
+    Attributes:
+        column: path.
+        rule: as in quarantine.
+        values: how many values.
+        examples: up to three of them; none for ``pii``.
+    """
+
+    column: str
+    rule: str
+    values: int
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return ``price: range, 3 values, such as '1e9'``."""
+        shown = ", ".join(repr(example) for example in self.examples)
+        return f"{self.column}: {self.rule}, {self.values:,} values{f', such as {shown}' if shown else ''}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the rows: ``read == written + quarantined - kept``.
+
+    Attributes:
+        read: incoming rows.
+        written: rows that conform, with those of which only values were discarded.
+        quarantined: rows in quarantine.
+        kept: rows that are in both.
+        frozen: quarantined rows with a value that must not occur (`Mode.FREEZE`).
+        problems: by column and rule.
+    """
+
+    read: int
+    written: int
+    quarantined: int
+    kept: int
+    frozen: int
+    problems: tuple[ProblemCount, ...]
+
+
+# What becomes of a row, the worst of its problems.
+_FITS, _KEPT, _OUT, _FROZEN = range(4)
+_STATE, _QUARANTINE = "_conform_state", "_conform_quarantine"
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """Rows held to a contract. Nothing is computed before one of its DataFrames is used.
+
+    ``rows`` and ``quarantine`` are filters of ``checked``: two actions on them compute it twice, unless it is persisted
+    first (``conformed.checked.persist()``).
+
+    Attributes:
+        checked: every incoming row: its conformed values, what became of it, and what quarantine tells of it.
+        differences: between the incoming columns and the contract's.
+        dataset: the name used in messages.
+    """
+
+    checked: DataFrame
+    differences: tuple[Difference, ...]
+    dataset: str
+    _columns: tuple[str, ...]
+    _may_freeze: bool
+
+    @property
+    def rows(self) -> DataFrame:
+        """The rows that conform: exactly the contract's columns in its order, then evolved ones.
+
+        With a value in a column of `Mode.FREEZE` that does not fit, every use of these rows fails.
+        """
+        message = _text_literal(f"{self._named}a value does not fit a frozen column; Conformed.require() tells which")
+        passing = f"CASE WHEN {self._state} = {_FROZEN} THEN CAST(raise_error({message}) AS BOOLEAN) ELSE {self._state} < {_OUT} END"
+        # The state is a literal where nothing had to be checked: Spark then drops the filter.
+        condition = F.expr(passing) if self._may_freeze else F.expr(f"{self._state} < {_OUT}")
+        return self.checked.filter(condition).select(*(F.col(_quoted(name)) for name in self._columns))
+
+    @property
+    def quarantine(self) -> DataFrame:
+        """What does not fit, with the columns of `QUARANTINE`."""
+        return self.checked.filter(f"{self._state} > {_FITS}").select(f"{_quoted(self.checked.columns[-1])}.*")
+
+    def counts(self) -> Counts:
+        """Count what became of the rows, in one pass over them.
+
+        Returns:
+            The counts; they add up.
+        """
+        told = _quoted(self.checked.columns[-1])
+        exploded = self.checked.selectExpr(f"{self._state} AS state", f"posexplode_outer({told}.problems) AS (place, problem)")
+        found = exploded.groupBy("problem.column", "problem.rule").agg(
+            *(F.expr(f"count_if(coalesce(place, 0) = 0 AND state = {state})").alias(f"s{state}") for state in range(4)),
+            F.count("problem").alias("values"),
+            # Bounded and the same on every run, unlike collect_set and first.
+            F.expr(
+                "array_sort(array_compact(array_distinct(array(min(problem.value), max(problem.value),"
+                " min_by(problem.value, xxhash64(problem.value))))))"
+            ).alias("examples"),
+        )
+        groups = found.collect()
+        fits, kept, out, frozen = (sum(group[f"s{state}"] for group in groups) for state in range(4))
+        problems = sorted(
+            (ProblemCount(group["column"], group["rule"], group["values"], tuple(group["examples"])) for group in groups if group["rule"]),
+            key=lambda problem: (problem.column, problem.rule),
+        )
+        return Counts(fits + kept + out + frozen, fits + kept, kept + out + frozen, kept, frozen, tuple(problems))
+
+    def require(self, *, max_rows: int | None = None, max_share: float | None = None) -> Counts:
+        """Fail before anything is published if too many rows do not fit, or any value does not fit a frozen column.
+
+        Args:
+            max_rows: how many rows may be in quarantine; None for any number.
+            max_share: which share of all rows may be in quarantine, between 0 and 1; None for any.
+
+        Returns:
+            The counts, from one pass over the rows.
+
+        Raises:
+            ContractBroken: with the counts, examples, and what to do.
+        """
+        counts = self.counts()
+        limits = []
+        if counts.frozen:
+            limits.append(f"{counts.frozen:,} of them in frozen columns, where no value may be other than the contract says")
+        if max_rows is not None and counts.quarantined > max_rows:
+            limits.append(f"{max_rows:,} rows are allowed")
+        if max_share is not None and counts.quarantined > max_share * counts.read:
+            limits.append(f"{max_share:.2%} of the rows are allowed")
+        if not limits:
+            return counts
+        lines = [f"{self._named}{counts.quarantined:,} of {counts.read:,} rows do not fit the contract: {'; '.join(limits)}."]
+        lines += [f"  {problem}" for problem in counts.problems]
+        lines.append("Mend the source, or change the contract (type, nullable, on_surprise) or the limit. Quarantine has the whole rows.")
+        raise ContractBroken("\n".join(lines))
+
+    def observed(self, observation: Observation) -> Conformed:
+        """Count while the rows are used, without a pass of its own: ``read``, ``written``, ``quarantined``, ``kept``.
+
+        Args:
+            observation: is filled by the first action on the result's ``rows`` or ``quarantine``.
+
+        Returns:
+            The same rows, observed.
+
+        Example:
+            >>> seen = Observation()                                              # doctest: +SKIP
+            >>> conform(raw, contract).observed(seen).rows.write.parquet(...)     # doctest: +SKIP
+            >>> seen.get["quarantined"]                                           # doctest: +SKIP
+        """
+        numbers = {
+            "read": "count(1)",
+            "written": f"count_if({self._state} < {_OUT})",
+            "quarantined": f"count_if({self._state} > {_FITS})",
+            "kept": f"count_if({self._state} = {_KEPT})",
+        }
+        watched = self.checked.observe(observation, *(F.expr(sql).alias(name) for name, sql in numbers.items()))
+        return replace(self, checked=watched)
+
+    @property
+    def _state(self) -> str:
+        return _quoted(self.checked.columns[-2])
+
+    @property
+    def _named(self) -> str:
+        return f"{self.dataset}: " if self.dataset else ""
+
+
+def conform(
+    rows: DataFrame,
+    schema: StructType,
+    *,
+    dataset: str = "",
+    values: Mode = Mode.DISCARD_ROW,
+    columns: Mode = Mode.DISCARD_VALUE,
+    key: Sequence[str] = (),
+    unique_key: bool = False,
+) -> Conformed:
+    """Hold rows to a contract.
+
+    Args:
+        rows: from any source, text or typed.
+        schema: the contract. Metadata of a field, at any depth: ``tags`` (a list; ``pii`` keeps its values out of quarantine and
+            messages), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
+            dates and timestamps stand in text).
+        dataset: its name, for messages.
+        values: what happens to a value that does not fit.
+        columns: what happens to an unknown column or struct field; with `Mode.DISCARD_ROW` a row where it is NULL passes.
+        key: columns that must not be NULL.
+        unique_key: send every row whose key another row has too to quarantine: all of them, since none is better than
+            the others. Only rows that fit otherwise are compared. This shuffles the rows.
+
+    Returns:
+        Rows and quarantine, lazily.
+
+    Raises:
+        ContractBroken: a required column is missing, an unknown one is frozen, names differ only by case, or the
+            contract contradicts itself.
+    """
+    try:
+        plan = _Plan(rows.schema, schema, values, columns, tuple(key), unique_key)
+        checked = plan.applied_to(rows)
+    except ContractBroken as broken:
+        raise ContractBroken(f"{dataset}: {broken}") if dataset else broken from None
+    return Conformed(checked, tuple(plan.differences), dataset, tuple(plan.output), plan.may_freeze)
+
+
+class _Plan:
+    """What conform does with these columns, as SQL; each incoming column is ``r<n>``, its candidate ``v<n>``."""
+
+    def __init__(
+        self, incoming: StructType, contract: StructType, values: Mode, unknown: Mode, key: tuple[str, ...], unique_key: bool
+    ) -> None:
+        self.differences: list[Difference] = []
+        self._incoming, self._unique_key, self._frozen_key = incoming, unique_key, Mode(values) is Mode.FREEZE
+        self._planner = _Planner(Mode(values), Mode(unknown), self.differences)
+        _require_distinct(incoming, "the incoming rows have")
+        _require_distinct(contract, "the contract has")
+        absent = [name for name in key if name not in contract.names]
+        if absent or (unique_key and not key):
+            raise ContractBroken(f"the key {list(key)} is not made of the contract's columns {contract.names}")
+        self._columns = list(self._planner.fields(incoming, contract, "", Mode(values), key))
+        self._key = [column for name in key for column in self._columns if column.name == name]
+        self._variants = [column for column in self._columns if column.mode is Mode.EVOLVE and column.check and not column.required]
+        kept = [column for column in self._columns if column.node.output]
+        named = [(column.name, self._value(column), column.metadata) for column in kept if not column.extra]
+        named += [(f"{column.name}__v_text", self._variant(column), column.metadata) for column in self._variants]
+        named += [(column.name, column.raw, None) for column in kept if column.extra]
+        self._outputs = named
+        self.output = [name for name, _, _ in named]
+        for column in self._variants:
+            told = f"a value that does not fit goes as text into {column.name}__v_text"
+            self.differences.append(Difference("variant", column.name, told))
+        _require_distinct(self.output, "the conformed rows would have")
+
+    def applied_to(self, rows: DataFrame) -> DataFrame:
+        """Build the one DataFrame of which rows and quarantine are filters.
+
+        Its projections stand on one another so that each cast is evaluated once: Spark merges two only where it would not
+        evaluate anything twice.
+        """
+        raw = rows.toDF(*(f"r{place}" for place in range(len(rows.columns))))
+        carried = list(raw.columns)
+        candidates = [f"{column.candidate} AS {column.v}" for column in self._columns if not column.bare]
+        staged = raw.selectExpr(*carried, *candidates) if candidates else raw
+        carried += [column.v for column in self._columns if not column.bare]
+        told = [column for column in self._columns if column.check and (column.discards or column in self._variants)]
+        if told:
+            staged = staged.selectExpr(*carried, *(f"{column.check} AS {column.ok}" for column in told))
+            carried += [column.ok for column in told]
+        staged = staged.selectExpr(*carried, f"{self._state(told)} AS state")
+        problems = [column.problems for column in self._columns if column.problems]
+        if self._unique_key:
+            staged, problem = self._with_unique_key(staged, carried)
+            problems.append(problem)
+        names = _free_names([_STATE, _QUARANTINE], self.output)
+        finished = [F.expr(sql).alias(name, metadata=metadata or {}) for name, sql, metadata in self._outputs]
+        return staged.select(
+            *finished, F.col("state").alias(names[0]), F.expr(self._quarantined(problems)).alias(names[1])
+        )
+
+    @property
+    def may_freeze(self) -> bool:
+        """Whether a row can be frozen."""
+        return any(_FROZEN in column.severities for column in self._columns) or (self._unique_key and self._frozen_key)
+
+    def _value(self, column: _Column) -> str:
+        # A complex value has NULL in place of what was discarded inside already.
+        if column.check and (column.discards or column in self._variants) and column.leaf:
+            return f"CASE WHEN {column.ok} THEN {column.v} END"
+        if column in self._variants:
+            return f"CASE WHEN {column.ok} THEN {column.v} END"
+        return column.v
+
+    def _variant(self, column: _Column) -> str:
+        return f"CASE WHEN NOT {column.ok} THEN {_as_text(column.raw, column.source)} END"
+
+    def _state(self, told: list[_Column]) -> str:
+        judged = [column for column in self._columns if column.check and column not in self._variants]
+        if not judged:
+            return f"CAST({_FITS} AS TINYINT)"
+        worst = []
+        for severity in (_FROZEN, _OUT, _KEPT):
+            fitting = [column.ok if column in told else column.check for column in judged if column.severities == {severity}]
+            if fitting:
+                worst.append(f"if({_all(fitting)}, {_FITS}, {severity})")
+        for column in judged:
+            if len(column.severities) > 1:
+                ok = column.ok if column in told else column.check
+                worst.append(f"if({ok}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
+        state = worst[0] if len(worst) == 1 else f"greatest({', '.join(worst)})"
+        # A filter is not pushed below what is not deterministic. Pushed below the casts it would evaluate them once more.
+        return f"CAST(if(spark_partition_id() < 0, {_FITS}, {state}) AS TINYINT)"
+
+    def _with_unique_key(self, staged: DataFrame, carried: list[str]) -> tuple[DataFrame, str]:
+        key = ", ".join(column.v for column in self._key)
+        same = f"count(CASE WHEN state < {_OUT} THEN 1 END) OVER (PARTITION BY {key})"
+        severity = _FROZEN if self._frozen_key else _OUT
+        twice = f"state < {_OUT} AND same > 1"
+        staged = staged.selectExpr(*carried, "state", f"{same} AS same")
+        staged = staged.selectExpr(*carried, f"CAST(if({twice}, {severity}, state) AS TINYINT) AS state", f"{twice} AS twice")
+        withheld = any(_is_pii(column.metadata) for column in self._key)
+        text = "NULL" if withheld else _as_json(_struct_sql((column.name, column.v) for column in self._key))
+        path = ", ".join(column.name for column in self._key)
+        problem = _problem(path, "'unique'", "'another row has the same key'", text, severity)
+        return staged, f"CASE WHEN twice THEN array({problem}) END"
+
+    def _quarantined(self, problems: list[str]) -> str:
+        if not problems:
+            return f"CAST(NULL AS {_ddl(QUARANTINE)})"
+        public = _struct_sql((name, f"p.{name}") for name in PROBLEM.names)
+        told = f"transform({_joined(problems)}, p -> {public})"
+        shown = _as_json(_struct_sql((column.original, column.shown) for column in self._columns if column.original))
+        row = _struct_sql([("original", shown), ("problems", told), ("kept", f"state = {_KEPT}")])
+        return f"CASE WHEN state > {_FITS} THEN {row} END"
+
+
+@dataclass(frozen=True)
+class _Node:
+    """How one value becomes the contract's, at any depth. The functions write SQL for the SQL of an incoming value ``x``.
+
+    Attributes:
+        candidate: the value, perhaps not the same one any more.
+        strict: the value, NULL in place of what does not fit.
+        lossless: of ``x`` and its candidate: whether they are the same, and whether everything inside is; true for NULL. None
+            if that is always so.
+        problems: an array of what does not fit, or NULL; None if everything always fits.
+        shown: ``x`` without what is tagged ``pii``; None if nothing is.
+        bare: the candidate is ``x`` itself.
+        output: whether it is part of the result.
+        required: NULL comes in and must not.
+        must: NULL must not go out.
+        severities: what becomes of a row, one for each problem that is possible.
+    """
+
+    candidate: Callable[[str], str]
+    strict: Callable[[str], str]
+    lossless: Callable[[str, str], str] | None = None
+    problems: Callable[[str], str] | None = None
+    shown: Callable[[str], str] | None = None
+    bare: bool = False
+    output: bool = True
+    required: bool = False
+    must: bool = False
+    leaf: bool = True
+    severities: frozenset[int] = frozenset()
+
+    def whole(self, x: str, v: str) -> str | None:
+        """Write whether nothing of ``x`` is missing in its strict value ``v``."""
+        if not self.output:
+            return f"{x} IS NULL" if self.problems else None
+        terms = [f"{v} IS NOT NULL"] if self.required else []
+        if self.lossless and not self.leaf:
+            terms.append(self.lossless(x, v))
+        elif self.lossless and not self.required:
+            terms.append(f"({x} IS NULL OR {v} IS NOT NULL)")
+        return " AND ".join(terms) or None
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column, of the contract or of the incoming rows only."""
+
+    name: str
+    original: str
+    place: int
+    source: DataType
+    metadata: dict[str, object]
+    node: _Node
+    mode: Mode
+    extra: bool = False
+
+    @property
+    def raw(self) -> str:
+        return f"r{self.place}" if self.original else f"CAST(NULL AS {_ddl(self.source)})"
+
+    @property
+    def bare(self) -> bool:
+        return self.node.bare or not self.original
+
+    @property
+    def v(self) -> str:
+        return self.raw if self.bare else f"v{self.place}"
+
+    @property
+    def ok(self) -> str:
+        return f"ok{self.place}"
+
+    @property
+    def candidate(self) -> str:
+        return self.node.candidate(self.raw)
+
+    @property
+    def check(self) -> str | None:
+        if self.extra:
+            return self.node.whole(self.raw, "")
+        terms = [f"{self.raw} IS NOT NULL"] if self.node.required else []
+        if self.node.lossless:
+            terms.append(self.node.lossless(self.raw, self.v))
+        return f"({' AND '.join(terms)})" if terms else None
+
+    @cached_property
+    def problems(self) -> str | None:
+        if self.mode is Mode.EVOLVE and not self.required and not self.extra:
+            return None
+        return self.node.problems(self.raw) if self.node.problems else None
+
+    @property
+    def shown(self) -> str:
+        return self.node.shown(self.raw) if self.node.shown else self.raw
+
+    @property
+    def required(self) -> bool:
+        return self.node.must
+
+    @property
+    def leaf(self) -> bool:
+        return self.node.leaf
+
+    @property
+    def severities(self) -> frozenset[int]:
+        return self.node.severities
+
+    @property
+    def discards(self) -> bool:
+        return _KEPT in self.node.severities
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a value stands in the contract, and what holds there."""
+
+    path: str
+    nullable_in: bool
+    nullable_out: bool
+    mode: Mode
+    absorbed: bool
+    pii: bool
+    pattern: str = ""
+    null_rule: str = "required"
+
+    @property
+    def severity(self) -> int:
+        if self.mode in {Mode.FREEZE, Mode.DISCARD_ROW}:
+            return _FROZEN if self.mode is Mode.FREEZE else _OUT
+        return _KEPT if self.absorbed else _OUT
+
+    def inside(self, step: str, *, nullable_in: bool, nullable_out: bool) -> _Place:
+        absorbed = self.absorbed or nullable_out
+        return replace(
+            self,
+            path=self.path + step,
+            nullable_in=nullable_in,
+            nullable_out=nullable_out,
+            absorbed=absorbed,
+            pattern="",
+            null_rule="required",
+        )
+
+
+class _Planner:
+    """Finds how incoming types become the contract's, and tells what is different."""
+
+    def __init__(self, values: Mode, unknown: Mode, differences: list[Difference]) -> None:
+        self._values, self._unknown, self._differences = values, unknown, differences
+        self._numbers = count()
+
+    def fields(
+        self, incoming: StructType, contract: StructType, prefix: str, mode: Mode, key: tuple[str, ...] = (), within: _Place | None = None
+    ) -> Iterator[_Column]:
+        """Pair the fields of two structs by name: the contract's in its order, then the others."""
+        by_name = {field.name.lower(): place for place, field in enumerate(incoming)}
+        exact = {field.name: place for place, field in enumerate(incoming)}
+        matched = []
+        for field in contract:
+            path = prefix + field.name
+            place = exact.get(field.name, by_name.get(field.name.lower()))
+            if place is None:
+                yield self._missing(field, path, must=not field.nullable or field.name in key)
+                continue
+            matched.append(place)
+            original = incoming[place].name
+            if original != field.name:
+                self._tell("renamed", path, f"comes as {original}")
+            spot = self._spot(field, incoming[place], path, mode, within, is_key=field.name in key)
+            node = self.node(incoming[place].dataType, field.dataType, spot)
+            yield _Column(field.name, original, place, incoming[place].dataType, field.metadata, node, spot.mode)
+        if matched != sorted(matched):
+            order = ", ".join(incoming[place].name for place in sorted(matched))
+            self._tell("reordered", prefix.rstrip(".") or "columns", f"come as {order}")
+        for place, field in enumerate(incoming):
+            if place not in matched:
+                yield self._extra(field, prefix + field.name, place)
+
+    def node(self, source: DataType, target: DataType, spot: _Place) -> _Node:
+        """Find how a value of one type becomes one of another."""
+        if isinstance(source, StructType) and isinstance(target, StructType):
+            return self._struct(source, target, spot)
+        if isinstance(source, ArrayType) and isinstance(target, ArrayType):
+            return self._array(source, target, spot)
+        if isinstance(source, MapType) and isinstance(target, MapType):
+            return self._map(source, target, spot)
+        return self._leaf(source, target, spot)
+
+    def _spot(
+        self, field: StructField, incoming: StructField, path: str, mode: Mode, within: _Place | None, *, is_key: bool
+    ) -> _Place:
+        own = field.metadata.get("on_surprise")
+        if own is not None:
+            if own not in set(Mode):
+                raise ContractBroken(f"{path}: on_surprise is {own!r}; it is one of {', '.join(Mode)}")
+            mode = Mode(own)
+            if within and mode is Mode.EVOLVE:
+                raise ContractBroken(f"{path}: on_surprise=evolve is for whole columns: a column beside has no place in here")
+        nullable = field.nullable and not is_key
+        pattern = str(field.metadata.get("format") or "")
+        null_rule = "key" if is_key and field.nullable else "required"
+        if within is None:
+            return _Place(path, incoming.nullable, nullable, mode, nullable, _is_pii(field.metadata), pattern, null_rule)
+        # NULL in the place of an enclosing struct is not a problem of its fields.
+        inner = within.inside("", nullable_in=incoming.nullable, nullable_out=nullable)
+        return replace(inner, path=path, mode=mode, pii=within.pii or _is_pii(field.metadata), pattern=pattern)
+
+    def _missing(self, field: StructField, path: str, *, must: bool) -> _Column:
+        if must:
+            raise ContractBroken(f"{path}: the column is required and missing; add it to the source or allow NULL in the contract")
+        self._tell("missing", path, "is missing and becomes NULL")
+        nothing = f"CAST(NULL AS {_ddl(field.dataType)})"
+        node = _Node(lambda _: nothing, lambda _: nothing)
+        return _Column(field.name, "", -1, field.dataType, field.metadata, node, Mode.DISCARD_VALUE)
+
+    def _extra(self, field: StructField, path: str, place: int) -> _Column:
+        if self._unknown is Mode.FREEZE:
+            raise ContractBroken(
+                f"{path}: the contract has no such column, and its columns are frozen; add it to the contract or leave it out"
+            )
+        done = {Mode.EVOLVE: "is kept", Mode.DISCARD_VALUE: "is left out", Mode.DISCARD_ROW: "rows that have it are discarded"}
+        self._tell("extra", path, f"is not in the contract and {done[self._unknown]}")
+        problems = None
+        if self._unknown is Mode.DISCARD_ROW:
+
+            def problems(x: str) -> str:
+                reason = "'the contract has no such column'"
+                problem = _problem(path, "'unknown_column'", reason, _as_text(x, field.dataType), _OUT)
+                return f"CASE WHEN {x} IS NOT NULL THEN array({problem}) END"
+
+        severities = frozenset({_OUT} if problems else ())
+        output = self._unknown is Mode.EVOLVE
+        node = _Node(_itself, _itself, problems=problems, bare=True, output=output, severities=severities)
+        return _Column(field.name, field.name, place, field.dataType, {}, node, self._unknown, extra=True)
+
+    def _leaf(self, source: DataType, target: DataType, spot: _Place) -> _Node:
+        reading = _reading(source, target, spot)
+        if not reading.bare and not isinstance(source, NullType):
+            self._tell("retyped", spot.path, f"comes as {_shown_type(source)} and is {_shown_type(target)}")
+        required = spot.nullable_in and not spot.nullable_out
+        withheld = spot.pii or _has_pii(target)
+        cast, lossless = reading.candidate, reading.lossless
+
+        def strict(x: str) -> str:
+            return f"CASE WHEN {lossless(x, cast(x))} THEN {cast(x)} END" if lossless else cast(x)
+
+        def problems(x: str) -> str:
+            branches = []
+            if required:
+                null = _problem(spot.path, f"'{spot.null_rule}'", "'NULL where a value is required'", "NULL", spot.severity)
+                branches.append(f"WHEN {x} IS NULL THEN array({null})")
+            if lossless:
+                rule, reason = reading.why(x, cast(x))
+                text = "NULL" if withheld else _as_text(x, source)
+                problem = _problem(spot.path, rule, reason, text, spot.severity)
+                branches.append(f"WHEN NOT {lossless(x, cast(x))} THEN array({problem})")
+            return f"CASE {' '.join(branches)} END"
+
+        return _Node(
+            cast,
+            strict,
+            lossless,
+            problems if required or lossless else None,
+            _withheld if withheld else None,
+            bare=reading.bare,
+            required=required,
+            must=not spot.nullable_out,
+            severities=frozenset({spot.severity} if required or lossless else ()),
+        )
+
+    def _struct(self, source: StructType, target: StructType, spot: _Place) -> _Node:
+        _require_distinct(source, f"{spot.path}: the incoming struct has")
+        _require_distinct(target, f"{spot.path}: the contract's struct has")
+        fields = list(self.fields(source, target, f"{spot.path}.", spot.mode, within=spot))
+        in_place = [field.place for field in fields] == list(range(len(source)))
+        bare = in_place and all(field.node.bare and field.node.output and field.name == field.original for field in fields)
+        kept = [field for field in fields if field.node.output]
+        fatal = [field for field in kept if field.node.must and _KEPT in field.severities]
+
+        def value(x: str) -> str:
+            if bare and not fatal:
+                return x
+            parts = [(field.name, field.node.strict(_field(x, field.original))) for field in kept]
+            lost = [f"{field.node.strict(_field(x, field.original))} IS NULL" for field in fatal]
+            refused = "".join(f" WHEN {condition} THEN NULL" for condition in lost)
+            return f"CASE WHEN {x} IS NULL THEN NULL{refused} ELSE {_struct_sql(parts)} END"
+
+        def lossless(x: str, v: str) -> str:
+            wholes = (field.node.whole(_field(x, field.original), _field(v, field.name)) for field in fields if field.original)
+            terms = " AND ".join(f"({whole})" for whole in wholes if whole)
+            return f"({x} IS NULL OR ({v} IS NOT NULL AND {terms}))"
+
+        def inner(x: str) -> str:
+            return _joined(field.node.problems(_field(x, field.original)) for field in fields if field.node.problems)
+
+        def shown(x: str) -> str:
+            by_place = sorted((field for field in fields if field.original), key=lambda field: field.place)
+            parts = [
+                (field.original, (field.node.shown or _itself)(_field(x, field.original))) for field in by_place
+            ]
+            return f"CASE WHEN {x} IS NOT NULL THEN {_struct_sql(parts)} END"
+
+        may_fail = any(field.node.problems for field in fields)
+        hides = any(field.node.shown for field in fields)
+        severities = frozenset[int]().union(*(field.severities for field in fields))
+        return self._complex(
+            spot, value, lossless if may_fail else None, inner, shown if hides else None, bare=bare and not fatal, severities=severities
+        )
+
+    def _array(self, source: ArrayType, target: ArrayType, spot: _Place) -> _Node:
+        inside = spot.inside("[]", nullable_in=source.containsNull, nullable_out=target.containsNull)
+        element = self.node(source.elementType, target.elementType, inside)
+        e = self._variable()
+        fatal = element.must and _KEPT in element.severities
+
+        def value(x: str) -> str:
+            made = x if element.bare else f"transform({x}, {e} -> {element.strict(e)})"
+            return f"CASE WHEN NOT exists({made}, {e} -> {e} IS NULL) THEN {made} END" if fatal else made
+
+        def lossless(x: str, v: str) -> str:
+            return _pairwise(x, v, x, v, element, e)
+
+        def inner(x: str) -> str:
+            return _each(x, e, element)
+
+        def shown(x: str) -> str:
+            return f"transform({x}, {e} -> {element.shown(e)})" if element.shown else x
+
+        bare = element.bare and not fatal
+        return self._complex(
+            spot,
+            value,
+            lossless if element.problems else None,
+            inner,
+            shown if element.shown else None,
+            bare=bare,
+            severities=element.severities,
+        )
+
+    def _map(self, source: MapType, target: MapType, spot: _Place) -> _Node:
+        key = self.node(source.keyType, target.keyType, spot.inside("{}.key", nullable_in=False, nullable_out=False))
+        inside = spot.inside("{}.value", nullable_in=source.valueContainsNull, nullable_out=target.valueContainsNull)
+        element = self.node(source.valueType, target.valueType, inside)
+        k, e = self._variable(), self._variable()
+        fatal = element.must and _KEPT in element.severities
+
+        def keys(x: str) -> str:
+            return f"transform(map_keys({x}), {k} -> {key.strict(k)})"
+
+        def collide(x: str) -> str:
+            return f"size(array_distinct({keys(x)})) < size(map_keys({x}))"
+
+        def value(x: str) -> str:
+            values = f"transform(map_values({x}), {e} -> {element.strict(e)})"
+            conditions = [f"NOT exists({values}, {e} -> {e} IS NULL)"] if fatal else []
+            if key.bare:
+                made = x if element.bare else f"transform_values({x}, ({k}, {e}) -> {element.strict(e)})"
+            else:
+                made = f"map_from_arrays({keys(x)}, {values})"
+                # A map cannot be made with a NULL key or two equal ones.
+                conditions += [f"NOT exists({keys(x)}, {k} -> {k} IS NULL)", f"NOT {collide(x)}"]
+            return f"CASE WHEN {' AND '.join(conditions)} THEN {made} END" if conditions else made
+
+        def lossless(x: str, v: str) -> str:
+            return _pairwise(f"map_values({x})", f"map_values({v})", x, v, element, e)
+
+        def inner(x: str) -> str:
+            parts = []
+            if key.problems:
+                parts.append(_each(f"map_keys({x})", k, key))
+            if not key.bare:
+                problem = _problem(f"{spot.path}{{}}.key", "'map_key'", "'two keys become the same'", "NULL", spot.severity)
+                parts.append(f"CASE WHEN {collide(x)} THEN array({problem}) END")
+            if element.problems:
+                parts.append(_each(f"map_values({x})", e, element))
+            return _joined(parts)
+
+        def shown(x: str) -> str:
+            return f"transform_values({x}, ({k}, {e}) -> {element.shown(e)})" if element.shown else x
+
+        bare = key.bare and element.bare and not fatal
+        may_fail = element.problems or not key.bare
+        severities = key.severities | element.severities | frozenset(() if key.bare else {spot.severity})
+        return self._complex(
+            spot, value, lossless if may_fail else None, inner, shown if element.shown else None, bare=bare, severities=severities
+        )
+
+    def _complex(
+        self,
+        spot: _Place,
+        value: Callable[[str], str],
+        lossless: Callable[[str, str], str] | None,
+        inner: Callable[[str], str],
+        shown: Callable[[str], str] | None,
+        *,
+        bare: bool,
+        severities: frozenset[int],
+    ) -> _Node:
+        required = spot.nullable_in and not spot.nullable_out
+
+        def problems(x: str) -> str:
+            null = _problem(spot.path, f"'{spot.null_rule}'", "'NULL where a value is required'", "NULL", spot.severity)
+            missing = f"array({null})" if required else "NULL"
+            return f"CASE WHEN {x} IS NULL THEN {missing} {f'ELSE {inner(x)} ' if lossless else ''}END"
+
+        return _Node(
+            value,
+            value,
+            lossless,
+            problems if required or lossless else None,
+            _withheld if spot.pii else shown,
+            bare=bare,
+            required=required,
+            must=not spot.nullable_out,
+            leaf=False,
+            severities=severities | frozenset({spot.severity} if required else ()),
+        )
+
+    def _variable(self) -> str:
+        return f"e{next(self._numbers)}"
+
+    def _tell(self, kind: str, column: str, told: str) -> None:
+        self._differences.append(Difference(kind, column, told))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a simple value is read: its cast, when nothing was lost, and else why. ``why`` gives a rule and a reason in SQL."""
+
+    candidate: Callable[[str], str]
+    lossless: Callable[[str, str], str] | None = None
+    why: Callable[[str, str], tuple[str, str]] = lambda x, v: ("''", "''")
+    bare: bool = False
+
+
+_DIGITS = {ByteType: 3, ShortType: 5, IntegerType: 10, LongType: 19}
+_EXACT_DIGITS = {FloatType: 6, DoubleType: 15}
+_NUMBERS = (ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType)
+_WHOLE = "^-?(0|[1-9][0-9]*)$"
+_PLAIN = "^-?(0|[1-9][0-9]*)([.][0-9]+)?$"
+_FLOATING = "^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?$"
+_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
+_ZONE = "(Z|[+-][0-9]{2}:[0-9]{2})"
+# No float from here on is a long, although Spark casts the first of them to the largest long.
+_BEYOND_LONG = "9.223372036854775807E18D"
+
+
+def _reading(source: DataType, target: DataType, spot: _Place) -> _Reading:
+    """Find how a simple value of one type becomes one of another."""
+    if isinstance(target, (CharType, VarcharType)):
+        return _limited(_reading(source, StringType(), replace(spot, pattern="")), target.length)
+    if type(source) is type(target) and source == target:
+        return _Reading(_itself, bare=True)
+    wanted = _ddl(target)
+    if isinstance(source, NullType):
+        return _Reading(lambda x: f"CAST({x} AS {wanted})")
+    if isinstance(source, _NUMBERS) and isinstance(target, _NUMBERS):
+        return _number(source, target)
+    if isinstance(target, StringType):
+        found = _to_text(source)
+    elif isinstance(source, StringType):
+        found = _from_text(target, spot)
+    else:
+        found = _between_times(source, target)
+    return found or _refused(source, target)
+
+
+def _refused(source: DataType, target: DataType) -> _Reading:
+    reason = _text_literal(f"{_shown_type(source)} is not read as {_shown_type(target)}")
+    return _Reading(lambda x: f"CAST(NULL AS {_ddl(target)})", lambda x, v: f"{x} IS NULL", lambda x, v: ("'kind'", reason))
+
+
+def _limited(text: _Reading, length: int) -> _Reading:
+    def lossless(x: str, v: str) -> str:
+        fits = f"({v} IS NULL OR char_length({v}) <= {length})"
+        return f"({text.lossless(x, v)} AND {fits})" if text.lossless else fits
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        rule, reason = "'length'", f"'has more than {length} characters'"
+        if not text.lossless:
+            return rule, reason
+        inner_rule, inner_reason = text.why(x, v)
+        readable = text.lossless(x, v)
+        return f"if({readable}, {rule}, {inner_rule})", f"if({readable}, {reason}, {inner_reason})"
+
+    return _Reading(text.candidate, lossless, why, bare=text.bare)
+
+
+def _number(source: DataType, target: DataType) -> _Reading:
+    wanted, given = _ddl(target), _ddl(source)
+    if _always_exact(source, target):
+        return _Reading(lambda x: f"CAST({x} AS {wanted})")
+    floating = (FloatType, DoubleType)
+
+    def lossless(x: str, v: str) -> str:
+        if type(source) in _DIGITS and not isinstance(target, floating):
+            return f"({x} IS NULL OR {v} IS NOT NULL)"
+        same = f"try_cast({v} AS {given}) <=> {x}"
+        if isinstance(source, LongType):
+            return f"({same} AND ({x} IS NULL OR {v} < {_BEYOND_LONG}))"
+        if isinstance(target, LongType) and isinstance(source, floating):
+            return f"({same} AND ({x} IS NULL OR {x} < {_BEYOND_LONG}))"
+        return f"({same})"
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        return _choice(f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"is not exactly a {wanted}"))
+
+    return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
+
+
+def _always_exact(source: DataType, target: DataType) -> bool:
+    digits = _DIGITS.get(type(source))
+    if isinstance(target, DecimalType):
+        if isinstance(source, DecimalType):
+            return target.scale >= source.scale and target.precision - target.scale >= source.precision - source.scale
+        return digits is not None and target.precision - target.scale >= digits
+    if type(target) in _DIGITS:
+        return digits is not None and digits < _DIGITS[type(target)]
+    if digits is not None:
+        return digits <= _EXACT_DIGITS[type(target)]
+    return isinstance(source, FloatType) and isinstance(target, DoubleType)
+
+
+def _to_text(source: DataType) -> _Reading | None:
+    if isinstance(source, BinaryType):
+        # A regular expression works on Java's texts, in which bytes that are not UTF-8 are replaced.
+        return _Reading(
+            lambda x: f"CAST({x} AS STRING)",
+            lambda x, v: f"({x} IS NULL OR regexp_replace({v}, '(?!)', '') = {v})",
+            lambda x, v: ("'encoding'", "'is not UTF-8'"),
+        )
+    simple = (*_NUMBERS, BooleanType, DateType, TimestampType, TimestampNTZType, StringType)
+    return _Reading(lambda x: _as_text(x, source)) if isinstance(source, simple) else None
+
+
+def _from_text(target: DataType, spot: _Place) -> _Reading | None:
+    if type(target) in _DIGITS:
+        return _whole_number(_ddl(target))
+    if isinstance(target, DecimalType):
+        return _decimal(target)
+    if isinstance(target, (FloatType, DoubleType)):
+        return _floating(target)
+    if isinstance(target, BooleanType):
+        words = "CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false ELSE CASE lower({x}) WHEN 'true' THEN true WHEN 'false' THEN false END END"
+        return _Reading(
+            lambda x: words.replace("{x}", x), _both_or_none, lambda x, v: ("'format'", "'is neither true nor false'")
+        )
+    if isinstance(target, (DateType, TimestampType, TimestampNTZType)):
+        if spot.pattern:
+            return _by_pattern(target, _Pattern(spot.pattern, spot.path, target))
+        return _date() if isinstance(target, DateType) else _timestamp(target)
+    return _Reading(lambda x: f"CAST({x} AS BINARY)") if isinstance(target, BinaryType) else None
+
+
+def _whole_number(wanted: str) -> _Reading:
+    return _Reading(
+        lambda x: f"try_cast({x} AS {wanted})",
+        lambda x, v: f"(CAST({v} AS STRING) <=> {x})",
+        lambda x, v: _choice(
+            f"{x} RLIKE '{_WHOLE}' AND {x} <> '-0'", ("range", f"does not fit {wanted}"), ("format", "is not a whole number in plain digits")
+        ),
+    )
+
+
+def _decimal(target: DecimalType) -> _Reading:
+    wanted, scale = _ddl(target), target.scale
+    decimals = f"([.][0-9]{{1,{scale}}}0*)?" if scale else "([.]0+)?"
+    exact = f"^-?(0|[1-9][0-9]*){decimals}$"
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        precise = _choice(f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"has more than {scale} decimals"))
+        return _nested_choice(f"NOT {x} RLIKE '{_PLAIN}'", ("format", "is not a number in plain digits"), precise)
+
+    return _Reading(
+        lambda x: f"try_cast({x} AS {wanted})",
+        # The text that the number has itself needs no look at how it is written.
+        lambda x, v: f"({x} IS NULL OR CAST({v} AS STRING) <=> {x} OR ({v} IS NOT NULL AND {x} RLIKE '{exact}'))",
+        why,
+    )
+
+
+def _floating(target: DataType) -> _Reading:
+    wanted, digits = _ddl(target), _EXACT_DIGITS[type(target)]
+    smallest, largest = ("1.2E-38D", "3.4E38D") if isinstance(target, FloatType) else ("2.3E-308D", "1.79E308D")
+
+    def significant(text: str) -> str:
+        return f"trim(BOTH '0' FROM regexp_replace({text}, '[eE].*|[-.]', ''))"
+
+    def lossless(x: str, v: str) -> str:
+        # So few digits survive every way there and back (IEEE 754), more of them only if the number shows them again.
+        short = f"(octet_length({x}) <= {digits} AND {x} RLIKE '{_PLAIN}')"
+        same = f"{significant(x)} = {significant(f'CAST({v} AS STRING)')}"
+        few = f"(char_length({significant(x)}) <= {digits} AND abs({v}) BETWEEN {smallest} AND {largest})"
+        long = f"({x} RLIKE '{_FLOATING}' AND ({same} OR {few}))"
+        return f"({x} IS NULL OR CAST({v} AS STRING) <=> {x} OR ({v} IS NOT NULL AND ({short} OR {long})))"
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        beyond = f"abs({v}) = CAST('Infinity' AS DOUBLE) OR ({v} = 0)"
+        inner = _choice(beyond, ("range", f"does not fit {wanted}"), ("precision", f"has more digits than {wanted} holds"))
+        return _nested_choice(f"NOT {x} RLIKE '{_FLOATING}'", ("format", "is not a number"), inner)
+
+    return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
+
+
+def _date() -> _Reading:
+    def lossless(x: str, v: str) -> str:
+        # Proof that Spark, which reads much more, read yyyy-MM-dd: no pattern, because patterns cost more than the cast. Ten
+        # bytes whose first hyphen from the sixth on is the eighth; a day below ten begins with 0; no sign, no year 0.
+        hyphen = f"locate(if(day({v}) < 10, '-0', '-'), {x}, 6) = 8"
+        return f"({x} IS NULL OR ({v} IS NOT NULL AND octet_length({x}) = 10 AND {hyphen} AND {x} >= '0001'))"
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        return _choice(f"{x} RLIKE '{_DATE}'", ("range", "is no day of the years 0001 to 9999"), ("format", "is not yyyy-MM-dd"))
+
+    return _Reading(lambda x: f"try_cast({x} AS DATE)", lossless, why)
+
+
+def _timestamp(target: DataType) -> _Reading:
+    zoned = isinstance(target, TimestampType)
+    pattern = f"^(?!0000){_TIMESTAMP[1:]}{_ZONE + '?' if zoned else ''}$"
+
+    def lossless(x: str, v: str) -> str:
+        # As for dates: 19 bytes, the last hyphen eighth, the first two colons where they belong, and seconds of two digits.
+        second = f"pmod(unix_seconds({v}), 60)" if zoned else f"second({v})"
+        colon = f"locate(CASE WHEN {second} >= 10 THEN ':' WHEN {second} > 0 THEN ':0' ELSE ':00' END, {x}, 15) = 17"
+        plain = f"octet_length({x}) = 19 AND locate('-', {x}, 6) = 8 AND locate(':', {x}) = 14 AND {colon} AND {x} >= '0001'"
+        return f"({x} IS NULL OR ({v} IS NOT NULL AND (({plain}) OR {x} RLIKE '{pattern}')))"
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        formed = f"{x} RLIKE '{_TIMESTAMP}{_ZONE + '?' if zoned else ''}$'"
+        told = f"is not yyyy-MM-dd HH:mm:ss, with up to 6 decimals{' and a zone such as +01:00' if zoned else ' and no zone'}"
+        return _choice(formed, ("range", "is no time of the years 0001 to 9999"), ("format", told))
+
+    return _Reading(_in_utc if zoned else lambda x: f"try_cast({x} AS TIMESTAMP_NTZ)", lossless, why)
+
+
+def _in_utc(x: str) -> str:
+    # Without a zone Spark would take the session's.
+    zoned = f"octet_length({x}) <> 19 AND {x} RLIKE '{_ZONE}$'"
+    return f"try_cast(CASE WHEN {zoned} THEN {x} ELSE concat({x}, 'Z') END AS TIMESTAMP)"
+
+
+class _Pattern:
+    """A ``format`` as a regular expression with groups, and the ISO 8601 text that its groups make."""
+
+    def __init__(self, pattern: str, path: str, target: DataType) -> None:
+        self.pattern = pattern
+        groups: list[str] = []
+        regex = ""
+        for token in re.finditer(r"'([^']*)'|(([A-Za-z])\3*)|([^'])", pattern):
+            quoted, part, _, other = token.groups()
+            if part:
+                groups.append("S" if set(part) == {"S"} and len(part) <= 6 else part)
+                regex += f"({_ZONE[1:-1] if part == 'XXX' else f'[0-9]{{{len(part)}}}'})"
+            else:
+                regex += "".join(_for_regex(character) for character in (other or quoted or "'"))
+        allowed = {"yyyy", "MM", "dd"} | (set() if isinstance(target, DateType) else {"HH", "mm", "ss", "S"})
+        allowed |= {"XXX"} if isinstance(target, TimestampType) else set()
+        if set(groups) - allowed or len(set(groups)) < len(groups) or not {"yyyy", "MM", "dd"} <= set(groups):
+            raise ContractBroken(
+                f"{path}: the format {pattern!r} of a {_shown_type(target)} needs yyyy, MM and dd, and may have nothing beside"
+                f" {', '.join(sorted(allowed))} (S up to six times), each once; quote other letters, such as 'T'"
+            )
+        self.regex, self.zoned = f"^{regex}$", "XXX" in groups
+        found = {part: f"${place}" for place, part in enumerate(groups, start=1)}
+        self.iso = f"{found['yyyy']}-{found['MM']}-{found['dd']}"
+        if not isinstance(target, DateType):
+            clock = ":".join(found.get(part, "00") for part in ("HH", "mm", "ss"))
+            self.iso += f" {clock}.{found.get('S', '0')}{found.get('XXX', '')}"
+
+
+def _for_regex(character: str) -> str:
+    return character if character.isalnum() or character in " ,:;/_-'" else "\\" + character
+
+
+def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
+    matches = _text_literal(pattern.regex)
+    zone = "Z" if isinstance(target, TimestampType) and not pattern.zoned else ""
+
+    def candidate(x: str) -> str:
+        iso = f"regexp_replace({x}, {matches}, {_text_literal(pattern.iso + zone)})"
+        return f"CASE WHEN {x} RLIKE {matches} THEN try_cast({iso} AS {_ddl(target)}) END"
+
+    def lossless(x: str, v: str) -> str:
+        return f"({x} IS NULL OR ({v} IS NOT NULL AND year({v}) >= 1))"
+
+    def why(x: str, v: str) -> tuple[str, str]:
+        told = f"is not {pattern.pattern}"
+        return _choice(f"{x} RLIKE {matches}", ("range", "is no day or time of the years 0001 to 9999"), ("format", told))
+
+    return _Reading(candidate, lossless, why)
+
+
+def _between_times(source: DataType, target: DataType) -> _Reading | None:
+    wall_clock = _wall_clock if isinstance(source, TimestampType) else _itself
+    if isinstance(source, DateType) and isinstance(target, TimestampNTZType):
+        return _Reading(lambda x: f"CAST({x} AS TIMESTAMP_NTZ)")
+    if isinstance(source, DateType) and isinstance(target, TimestampType):
+        return _Reading(lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)")
+    if isinstance(source, TimestampType) and isinstance(target, TimestampNTZType):
+        return _Reading(_wall_clock)
+    if isinstance(source, TimestampNTZType) and isinstance(target, TimestampType):
+        return _Reading(lambda x: f"CAST(concat(CAST({x} AS STRING), 'Z') AS TIMESTAMP)")
+    if isinstance(source, (TimestampType, TimestampNTZType)) and isinstance(target, DateType):
+        return _Reading(
+            lambda x: f"CAST({wall_clock(x)} AS DATE)",
+            lambda x, v: f"(CAST({v} AS TIMESTAMP_NTZ) <=> {wall_clock(x)})",
+            lambda x, v: ("'precision'", "'has a time of day'"),
+        )
+    return None
+
+
+def _wall_clock(x: str) -> str:
+    """Write a timestamp as it stands on a clock in UTC; Spark's own cast takes the session's time zone."""
+    seconds = f"CAST(unix_micros({x}) / 1000000BD AS DECIMAL(18, 6))"
+    return f"(TIMESTAMP_NTZ'1970-01-01 00:00:00' + make_dt_interval(0, 0, 0, {seconds}))"
+
+
+def _as_text(x: str, source: DataType) -> str:
+    """Write a value of any type as the text that stands for it in quarantine and in text columns."""
+    if isinstance(source, StringType):
+        return x
+    if isinstance(source, TimestampType):
+        return f"concat(CAST({_wall_clock(x)} AS STRING), 'Z')"
+    if isinstance(source, DecimalType) and source.scale > 6:
+        # Without ANSI, Spark writes small ones with an exponent.
+        text = f"CAST({x} AS STRING)"
+        digits = f"lpad(regexp_replace({text}, 'E.*|[-.]', ''), {source.scale}, '0')"
+        return f"CASE WHEN instr({text}, 'E') > 0 THEN concat(if({x} < 0, '-0.', '0.'), {digits}) ELSE {text} END"
+    if isinstance(source, BinaryType):
+        return f"base64({x})"
+    return _as_json(x) if isinstance(source, (StructType, ArrayType, MapType)) else f"CAST({x} AS STRING)"
+
+
+def _as_json(x: str) -> str:
+    options = {
+        "ignoreNullFields": "false",
+        "timeZone": "UTC",
+        "dateFormat": "yyyy-MM-dd",
+        "timestampFormat": "yyyy-MM-dd HH:mm:ss.SSSSSSXXX",
+        "timestampNTZFormat": "yyyy-MM-dd HH:mm:ss.SSSSSS",
+    }
+    return f"to_json({x}, map({', '.join(f"'{name}', '{value}'" for name, value in options.items())}))"
+
+
+def _problem(path: str, rule: str, reason: str, value: str, severity: int) -> str:
+    parts = [("column", _text_literal(path)), ("rule", rule), ("reason", reason), ("value", f"CAST({value} AS STRING)")]
+    return _struct_sql([*parts, ("severity", str(severity))])
+
+
+def _joined(arrays: Iterable[str]) -> str:
+    """Write arrays of problems, some of them NULL, as one."""
+    return f"flatten(filter(array({', '.join(arrays)}), p -> p IS NOT NULL))"
+
+
+def _each(array: str, variable: str, node: _Node) -> str:
+    problems = node.problems(variable) if node.problems else "NULL"
+    return f"flatten(filter(transform({array}, {variable} -> {problems}), p -> p IS NOT NULL))"
+
+
+def _pairwise(incoming: str, made: str, x: str, v: str, node: _Node, variable: str) -> str:
+    whole = node.whole(variable, f"{variable}v") or "true"
+    pairs = f"zip_with({incoming}, {made}, ({variable}, {variable}v) -> {whole})"
+    return f"({x} IS NULL OR ({v} IS NOT NULL AND forall({pairs}, {variable} -> {variable})))"
+
+
+def _all(conditions: Sequence[str]) -> str:
+    # Flat, where AND would be as deep as there are columns.
+    return conditions[0] if len(conditions) == 1 else f"least({', '.join(conditions)})"
+
+
+def _choice(condition: str, yes: tuple[str, str], no: tuple[str, str]) -> tuple[str, str]:
+    return _nested_choice(condition, yes, (_text_literal(no[0]), _text_literal(no[1])))
+
+
+def _nested_choice(condition: str, yes: tuple[str, str], no: tuple[str, str]) -> tuple[str, str]:
+    rule, reason = (f"CASE WHEN {condition} THEN {_text_literal(yes[place])} ELSE {no[place]} END" for place in (0, 1))
+    return rule, reason
+
+
+def _struct_sql(parts: Iterable[tuple[str, str]]) -> str:
+    return f"named_struct({', '.join(f'{_text_literal(name)}, {value}' for name, value in parts)})"
+
+
+def _field(x: str, name: str) -> str:
+    return f"{x}.{_quoted(name)}"
+
+
+def _itself(x: str) -> str:
+    return x
+
+
+def _both_or_none(x: str, v: str) -> str:
+    return f"({x} IS NULL OR {v} IS NOT NULL)"
+
+
+def _withheld(x: str) -> str:
+    return f"CASE WHEN {x} IS NOT NULL THEN '(withheld)' END"
+
+
+def _text_literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _ddl(data_type: DataType) -> str:
+    """Write a type as it stands in CAST. A name inside it may be anything, which simpleString does not heed."""
+    if isinstance(data_type, StructType):
+        return f"STRUCT<{', '.join(f'{_quoted(field.name)}: {_ddl(field.dataType)}' for field in data_type)}>"
+    if isinstance(data_type, ArrayType):
+        return f"ARRAY<{_ddl(data_type.elementType)}>"
+    if isinstance(data_type, MapType):
+        return f"MAP<{_ddl(data_type.keyType)}, {_ddl(data_type.valueType)}>"
+    return "STRING" if isinstance(data_type, (CharType, VarcharType)) else data_type.simpleString()
+
+
+def _shown_type(data_type: DataType) -> str:
+    kinds = {StructType: "struct", ArrayType: "array", MapType: "map"}
+    return kinds.get(type(data_type)) or data_type.simpleString()
+
+
+def _is_pii(metadata: dict[str, object]) -> bool:
+    tags = metadata.get("tags")
+    return isinstance(tags, (list, tuple)) and "pii" in tags
+
+
+def _has_pii(data_type: DataType) -> bool:
+    if isinstance(data_type, StructType):
+        return any(_is_pii(field.metadata) or _has_pii(field.dataType) for field in data_type)
+    if isinstance(data_type, ArrayType):
+        return _has_pii(data_type.elementType)
+    return isinstance(data_type, MapType) and (_has_pii(data_type.keyType) or _has_pii(data_type.valueType))
+
+
+def _require_distinct(names: StructType | Sequence[str], who: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names.names if isinstance(names, StructType) else names:
+        other = seen.setdefault(name.lower(), name)
+        if other is not name:
+            raise ContractBroken(f"{who} both {other!r} and {name!r}, which only case tells apart, if anything; rename one")
+
+
+def _free_names(wanted: Sequence[str], taken: Sequence[str]) -> list[str]:
+    used = {name.lower() for name in taken}
+    free = []
+    for name in wanted:
+        while name in used:
+            name = f"_{name}"  # noqa: PLW2901
+        free.append(name)
+    return free
