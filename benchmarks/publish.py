@@ -1,7 +1,8 @@
 """What a publish costs beside Spark's plain write of the same rows: written aside, switched and recorded, or one commit.
 
 The plain side of Parquet is ``df.write.partitionBy(...).parquet(path)``: no catalog, no switch, nothing that a second run
-could rely on. The plain sides of Iceberg and Delta are their own dynamic overwrites.
+could rely on. The plain sides of Iceberg and Delta make a table in the catalog as well, and fill it
+by their own overwrite.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def _published_iceberg(context: Context) -> None:
 
 
 def _plain_delta(context: Context) -> None:
-    _rows(context).write.format("delta").mode("overwrite").partitionBy("part").save(f"{context.workspace}/plain")
+    writer = _rows(context).write.format("delta").mode("overwrite").partitionBy("part")
+    writer.option("path", f"{context.workspace}/tables/plain").saveAsTable("default.plain")
 
 
 def _published_delta(context: Context) -> None:

@@ -10,7 +10,6 @@ from gluewright_core.tables.guard import refuse_outside
 from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, arranged
 from gluewright_core.tables.managed import ManagedTable
 from gluewright_core.tables.partitions import matching, values_of
-from gluewright_core.tables.sql import sql_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameWriterV2
@@ -64,8 +63,7 @@ class IcebergTable(ManagedTable):
     def _roll_back(self, snapshot: int, parent: int) -> None:
         """Make the parent current, if the snapshot still is: the procedure of this name would drop a commit in between."""
         jvm: Any = self._spark._jvm
-        jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
-        operations = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(jspark, self._name).operations()
+        operations = self._loaded().operations()
         with self._committing():
             base = operations.refresh()
             if base.currentSnapshot().snapshotId() != snapshot:
@@ -87,20 +85,31 @@ class IcebergTable(ManagedTable):
             else:
                 writer.overwrite(F.expr(inside))
 
+    def _loaded(self) -> Any:
+        """Load the table as it is now; a metadata table of SQL would take a Spark job for each look."""
+        jvm: Any = self._spark._jvm
+        jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
+        loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(jspark, self._name)
+        loaded.refresh()
+        return loaded
+
     def _current(self) -> int | None:
-        rows = self._spark.sql(f"SELECT snapshot_id FROM {self._name}.refs WHERE name = 'main'").head(1)
-        return int(rows[0]["snapshot_id"]) if rows else None
+        snapshot = self._loaded().currentSnapshot()
+        return int(snapshot.snapshotId()) if snapshot else None
 
     def _snapshot_of(self, run: str) -> dict[str, Any] | None:
         """Find the run's snapshot among the ancestors of the current one; None when it was taken back."""
-        found = self._spark.sql(
-            f"SELECT s.snapshot_id, s.parent_id, s.summary FROM {self._name}.snapshots s"
-            f" JOIN {self._name}.history h ON h.snapshot_id = s.snapshot_id AND h.is_current_ancestor"
-            f" WHERE {sql_text(run)} IN (s.summary['{RUN}'], s.summary['{UNDONE}'])"
-            " ORDER BY s.committed_at DESC"
-        ).head(1)
-        return found[0].asDict() if found and RUN in found[0]["summary"] else None
+        table = self._loaded()
+        snapshot = table.currentSnapshot()
+        while snapshot is not None:
+            summary, parent = snapshot.summary(), snapshot.parentId()
+            if summary.get(UNDONE) == run:
+                return None
+            if summary.get(RUN) == run:
+                added = int(summary.get("added-records") or 0)
+                return {"snapshot_id": snapshot.snapshotId(), "parent_id": parent, "added": added}
+            snapshot = None if parent is None else table.snapshot(parent)  # None when it has expired
+        return None
 
     def _published(self, run: str, snapshot: dict[str, Any], *, repeated: bool = False) -> Published:
-        added = snapshot.get("summary", {}).get("added-records", "0")
-        return Published(self.spec.name, run, int(added), {}, repeated)
+        return Published(self.spec.name, run, snapshot.get("added", 0), {}, repeated)
