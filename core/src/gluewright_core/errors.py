@@ -90,7 +90,15 @@ class ContractInvalid(SchemaError):  # noqa: N818
 
 
 class SourceInvalid(SchemaError):  # noqa: N818
-    """A catalog table, template, Avro schema or statement cannot be read as a contract; the message names the place."""
+    """A catalog table, template, Avro schema or statement cannot be read as a contract; the message names the place.
+
+    Attributes:
+        place: inside what was read, such as ``("StorageDescriptor", "Columns", 2, "Type")``; empty for the whole.
+    """
+
+    def __init__(self, message: str, place: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class SourceUnsupported(SchemaError):  # noqa: N818

@@ -100,8 +100,7 @@ class TypeTextInvalid(ValueError):  # noqa: N818 - the name says what is wrong
 
     def __init__(self, reason: str, text: str = "", offset: int | None = None) -> None:
         self.reason, self.offset = reason, offset
-        where = "" if offset is None else f" (at offset {offset}):\n  {_one_line(text)}\n  {' ' * offset}^"
-        super().__init__(f"{reason}{where}")
+        super().__init__(reason if offset is None else f"{reason} (at offset {offset}):\n{_shown(text, offset)}")
 
 
 def parse_type(text: str) -> DataType:
@@ -453,6 +452,9 @@ class TypeParser:
         self.fail(f"unknown type {name!r}{f'; did you mean {near[0]}?' if near else ''}", start)
 
 
-def _one_line(text: str) -> str:
-    """Keep the caret under its place: other white space becomes spaces, one for one."""
-    return "".join(" " if character.isspace() else character for character in text)
+def _shown(text: str, offset: int) -> str:
+    """Show what is around the offset in its line, and a caret under it."""
+    start = max(text.rfind("\n", 0, offset) + 1, offset - 80)
+    line = text[start:].partition("\n")[0][: offset - start + 40]
+    spaces = "".join("\t" if character == "\t" else " " for character in line[: offset - start])
+    return f"  {line}\n  {spaces}^"

@@ -1,0 +1,229 @@
+"""SQL and Spark schemas: ``CREATE TABLE`` statements, lists of columns, and the JSON of a ``StructType``.
+
+Statements of Spark SQL, Hive and Athena are read: columns with NOT NULL and COMMENT, PARTITIONED BY, the table's COMMENT
+and its TBLPROPERTIES; everything else is passed over. What a list of columns cannot say: tags, modes and formats, and that
+elements of a collection are not NULL. Grammar from the Spark SQL guide, "CREATE DATASOURCE TABLE" and "CREATE HIVEFORMAT
+TABLE", and the Amazon Athena User Guide, "CREATE TABLE".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pyspark.sql.types import StructType
+
+from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.schema.contract import Column, Contract
+from gluewright_core.schema.differences import Difference, matched
+from gluewright_core.schema.losses import Converted, Loss, losses_between
+from gluewright_core.schema.sources.parameters import to_parameters, with_parameters
+from gluewright_core.schema.types import TypeParser, TypeTextInvalid, quoted_name, quoted_text, type_text
+
+_NOTHING = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def from_ddl(text: str, *, name: str = "table", where: str = "ddl") -> Converted[Contract]:
+    """Read a statement, a list of columns, a struct's text, or the JSON of a ``StructType``.
+
+    Args:
+        text: such as ``CREATE TABLE shop.t (id BIGINT) PARTITIONED BY (day DATE)`` or ``id BIGINT, day DATE``.
+        name: of the contract, where the text does not name it.
+        where: the file's name, for messages.
+
+    Raises:
+        SourceInvalid: it is none of them; the message shows the place.
+
+    Example:
+        >>> from_ddl("id BIGINT NOT NULL, name STRING").result.names
+        ['id', 'name']
+    """
+    try:
+        if text.lstrip().startswith("{"):
+            return Converted(Contract.from_struct(name, StructType.fromJson(json.loads(text))), ())
+        parser = _Statement(text)
+        if parser.words("create"):
+            return parser.table(where)
+        if parser.words("struct") and parser.take("<"):
+            parser.at = 0
+            struct = parser.type()
+            assert isinstance(struct, StructType)
+        else:
+            parser.at = 0
+            struct = StructType(parser.fields())
+        parser.end()
+        return Converted(Contract.from_struct(name, struct), ())
+    except (TypeTextInvalid, ContractInvalid) as error:
+        raise SourceInvalid(f"{where}: {error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceInvalid(f"{where}: not the JSON of a StructType ({error}); write it with StructType.json()") from error
+
+
+def to_ddl(contract: Contract) -> Converted[str]:
+    r"""Write a contract's columns as SQL, as in ``CREATE TABLE t (…)`` or for ``spark.read.schema``.
+
+    Example:
+        >>> to_ddl(Contract("t", (Column("id", "bigint", nullable=False, comment="it's"),))).result
+        "id bigint NOT NULL COMMENT 'it\\'s'"
+    """
+    text = columns_sql(contract)
+    return Converted(text, losses_between(contract, from_ddl(text, name=contract.name).result, _why))
+
+
+def create_sql(contract: Contract, *, location: str = "") -> Converted[str]:
+    """Write the statement that makes the contract's table in Spark: Parquet, partitioned, with its comments.
+
+    Args:
+        contract: named as the table.
+        location: the table's folder; by default where the catalog puts it.
+    """
+    partitions = ", ".join(quoted_name(name) for name in contract.partition_by)
+    properties = ", ".join(f"{quoted_text(key)}={quoted_text(value)}" for key, value in to_parameters(contract).items())
+    clauses = [
+        f"CREATE TABLE {'.'.join(quoted_name(part) for part in contract.name.split('.'))} ({columns_sql(contract)})",
+        "USING parquet",
+        f"PARTITIONED BY ({partitions})" if partitions else "",
+        f"COMMENT {quoted_text(contract.comment)}" if contract.comment else "",
+        f"LOCATION {quoted_text(location)}" if location else "",
+        f"TBLPROPERTIES ({properties})" if properties else "",
+    ]
+    text = "\n".join(filter(None, clauses))
+    return Converted(text, losses_between(contract, from_ddl(text).result, _why))
+
+
+def columns_sql(contract: Contract) -> str:
+    """Write the columns alone."""
+    return ", ".join(_column_sql(column) for column in contract.columns)
+
+
+def _column_sql(column: Column) -> str:
+    required = "" if column.nullable else " NOT NULL"
+    comment = f" COMMENT {quoted_text(column.comment)}" if column.comment else ""
+    return f"{quoted_name(column.name)} {type_text(column.data_type)}{required}{comment}"
+
+
+def _why(difference: Difference) -> str:
+    if difference.what == "nullable":
+        return "SQL cannot say that elements of a collection are not NULL"
+    return "SQL has no place for it"
+
+
+class _Statement(TypeParser):
+    """Reads SQL, comments and all."""
+
+    def place(self) -> int:
+        """Skip spaces and comments."""
+        while found := _NOTHING.match(self.text, super().place()):
+            self.at = found.end()
+        return self.at
+
+    def words(self, *wanted: str) -> bool:
+        """Read these words, if they come next."""
+        start, _ = self.at, self.place()
+        found = super().words(*wanted)
+        self.at = self.at if found else start
+        return found
+
+    def table(self, where: str) -> Converted[Contract]:
+        """Read the rest of a CREATE TABLE statement."""
+        self.words("or", "replace")
+        self.words("external")
+        if not self.words("table"):
+            self.fail("CREATE TABLE was expected")
+        self.words("if", "not", "exists")
+        name = self._table_name()
+        self.expect("(", "a list of columns in brackets")
+        columns = [Column.from_field(field) for field in self.fields(")")]
+        comment = ""
+        partition_by: tuple[str, ...] = ()
+        losses: list[Loss] = []
+        properties: dict[str, str] = {}
+        while self.place() < len(self.text):
+            if self.words("comment"):
+                comment = self.literal()
+            elif self.words("partitioned", "by"):
+                columns, partition_by, losses = self._partitions(columns)
+            elif self.words("tblproperties"):
+                properties = self._properties()
+            elif self.words("stored", "as"):
+                self._pass_over()
+            elif self.words("as"):
+                self.fail("a statement with a query says nothing of its types; give the table's own definition")
+            else:
+                self._pass_over()
+        contract = Contract(name, columns, partition_by=partition_by, comment=comment)
+        return Converted(with_parameters(contract, properties, where), tuple(losses))
+
+    def option(self, name: str) -> bool:
+        """Pass over DEFAULT and GENERATED, which a contract does not have."""
+        if not (self.words("default") or self.words("generated")):
+            return False
+        while self.text[self.place() : self.at + 1] not in {",", ")", ""} and not self._at_option():
+            self._pass_over()
+        return True
+
+    def _at_option(self) -> bool:
+        start = self.at
+        found = self.words("comment") or self.words("not", "null")
+        self.at = start
+        return found
+
+    def _table_name(self) -> str:
+        parts = []
+        while True:
+            # Without the colon's rule for fields: a name here ends at a dot, a space or a bracket.
+            self.place()
+            parts.append(self.name() if self.text[self.at : self.at + 1] == "`" else self.word())
+            if not self.take("."):
+                return ".".join(parts)
+
+    def _partitions(self, columns: list[Column]) -> tuple[list[Column], tuple[str, ...], list[Loss]]:
+        self.expect("(", "'(' after PARTITIONED BY")
+        names: list[str] = []
+        losses: list[Loss] = []
+        while True:
+            start = self.place()
+            name = self.name()
+            if self.take("("):
+                self._pass_to_bracket()
+                losses.append(Loss("", "partition_by", f"{self.text[start : self.at]} is no column, so it is left out"))
+            elif self.text[self.place() : self.at + 1] in {",", ")"}:
+                names.append(matched([name], [column.name for column in columns]).get(name, name))
+            else:
+                self.at = start
+                columns = [*columns, Column.from_field(self.field())]
+                names.append(name)
+            if not self.take(","):
+                break
+        self.expect(")", "')' after the partition columns")
+        return columns, tuple(names), losses
+
+    def _properties(self) -> dict[str, str]:
+        found = {}
+        self.expect("(", "'(' after TBLPROPERTIES")
+        while not self.take(")"):
+            key = self.literal() if self.text[self.place() : self.at + 1] in {"'", '"'} else self.word()
+            self.take("=")
+            found[key] = self.literal() if self.text[self.place() : self.at + 1] in {"'", '"'} else self.word()
+            self.take(",")
+        return found
+
+    def _pass_over(self) -> None:
+        """Go past one word, text, name, character, or everything in brackets."""
+        following = self.text[self.place() : self.at + 1]
+        if following in {"'", '"'}:
+            self.literal()
+        elif following == "`":
+            self.name()
+        elif self.take("("):
+            self._pass_to_bracket()
+        elif following.isalnum() or following == "_":
+            self.word()
+        else:
+            self.at += 1
+
+    def _pass_to_bracket(self) -> None:
+        while not self.take(")"):
+            if self.place() >= len(self.text):
+                self.fail("')' was expected")
+            self._pass_over()

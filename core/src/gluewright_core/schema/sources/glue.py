@@ -1,0 +1,167 @@
+"""Tables of the Glue Data Catalog, as boto3's ``get_table`` shows and ``create_table`` takes them.
+
+Limits from the AWS Glue Web API Reference, "Column" and "TableInput". What the catalog cannot say:
+
+- the case of column names: it keeps them in lower case, and partition columns stand last;
+- ``timestamp_ntz``: it has one ``timestamp``;
+- NOT NULL, comments, tags and modes of nested fields: its types are plain texts. What columns carry is kept in the table's
+  parameters;
+- comments beyond 255 bytes or one line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pyspark.sql.types import StructType
+
+from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsupported
+from gluewright_core.schema.contract import Column, Contract
+from gluewright_core.schema.differences import Difference, matched
+from gluewright_core.schema.losses import Converted, losses_between
+from gluewright_core.schema.sources.parameters import to_parameters, with_parameters
+from gluewright_core.schema.types import TypeTextInvalid, type_text
+
+_COMMENT_BYTES, _DESCRIPTION_BYTES = 255, 2048
+_PARQUET = {
+    "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
+}
+_WHY = {
+    "type": "the Glue Data Catalog has one timestamp, without saying whether it has a zone",
+    "name": "the Glue Data Catalog keeps names in lower case",
+    "order": "partition columns stand last",
+    "comment": f"a comment is one line of up to {_COMMENT_BYTES} bytes, a description up to {_DESCRIPTION_BYTES}",
+    "partition_by": "the Glue Data Catalog keeps names in lower case",
+    "key": "the Glue Data Catalog keeps names in lower case",
+}
+
+
+def from_glue(table: Mapping[str, Any], *, name: str = "") -> Converted[Contract]:
+    """Read a table of the Glue Data Catalog.
+
+    Args:
+        table: the answer of ``get_table``, the ``Table`` in it, or a ``TableInput``.
+        name: of the contract; by default ``database.table``.
+
+    Returns:
+        The contract. A table written by Spark gets the case of its columns back from Spark's own table property.
+
+    Raises:
+        SourceInvalid: the table has no columns, or a type that is none; the message names the place.
+
+    Example:
+        >>> table = {"Name": "t", "StorageDescriptor": {"Columns": [{"Name": "a", "Type": "int"}]}}
+        >>> from_glue(table).result.names
+        ['a']
+    """
+    table = table.get("Table", table)
+    name = name or ".".join(filter(None, (table.get("DatabaseName"), table.get("Name")))) or "table"
+    partitions = list(_columns(name, table, ("PartitionKeys",)))
+    columns = [*_columns(name, table, ("StorageDescriptor", "Columns")), *partitions]
+    if not columns:
+        raise SourceInvalid(
+            f"{name}: the table has no columns in StorageDescriptor.Columns; run its crawler, or define them"
+        )
+    parameters = table.get("Parameters") or {}
+    columns = _in_sparks_case(columns, parameters)
+    partition_by = tuple(column.name for column in columns[len(columns) - len(partitions) :])
+    try:
+        contract = Contract(name, columns, partition_by=partition_by, comment=table.get("Description") or "")
+    except ContractInvalid as error:
+        raise SourceInvalid(str(error)) from error
+    return Converted(with_parameters(contract, parameters, name), ())
+
+
+def to_glue(contract: Contract, *, location: str) -> Converted[dict[str, Any]]:
+    """Write a contract as the ``TableInput`` of ``create_table``: an external table of Parquet files.
+
+    Args:
+        contract: named ``table`` or ``database.table``; the database is not part of the result.
+        location: the table's folder, such as ``s3://lake/orders``.
+
+    Raises:
+        SourceUnsupported: a name or type cannot stand in the catalog.
+
+    Example:
+        >>> made = to_glue(Contract("shop.t", (Column("Id", "bigint"),)), location="s3://lake/t")
+        >>> made.result["StorageDescriptor"]["Columns"]
+        [{'Name': 'id', 'Type': 'bigint'}]
+        >>> str(made.losses[0])
+        'Id: name: Id becomes id: the Glue Data Catalog keeps names in lower case'
+    """
+    database, _, table = contract.name.rpartition(".")
+    partitions = [contract[name] for name in contract.partition_by]
+    others = [column for column in contract.columns if column.name not in contract.partition_by]
+    definition: dict[str, Any] = {
+        "Name": table.lower(),
+        **({"Description": _cut(contract.comment, _DESCRIPTION_BYTES)} if contract.comment else {}),
+        "TableType": "EXTERNAL_TABLE",
+        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet", **to_parameters(contract)},
+        "PartitionKeys": [_glue_column(column) for column in partitions],
+        "StorageDescriptor": {"Columns": [_glue_column(column) for column in others], "Location": location, **_PARQUET},
+    }
+    read_back = from_glue(definition | {"DatabaseName": database.lower()}).result
+    return Converted(definition, losses_between(contract, read_back, why_lost))
+
+
+def why_lost(difference: Difference) -> str:
+    """Explain a difference between a contract and the table made of it."""
+    if difference.what != "type" and any(mark in difference.path for mark in ".[{"):
+        return "the catalog's types are texts that say nothing of it"
+    return _WHY.get(difference.what, "the Glue Data Catalog has no place for it")
+
+
+def _columns(name: str, table: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[Column]:
+    where = f"{name}: {'.'.join(place)}"
+    given = table.get("StorageDescriptor") or {} if len(place) > 1 else table
+    for number, column in enumerate(given.get(place[-1]) or []):
+        if not isinstance(column, Mapping):
+            raise SourceInvalid(
+                f"{where}[{number}] is {column!r}; a mapping with Name and Type was expected", (*place, number)
+            )
+        parameters = column.get("Parameters") or {}
+        # Iceberg leaves columns of older snapshots in the catalog.
+        if parameters.get("iceberg.field.current") == "false":
+            continue
+        if "Name" not in column or "Type" not in column:
+            raise SourceInvalid(f"{where}[{number}] has no Name or no Type; define both", (*place, number))
+        try:
+            yield Column(
+                column["Name"],
+                column["Type"],
+                nullable=parameters.get("iceberg.field.optional") != "false",
+                comment=column.get("Comment") or "",
+            )
+        except ContractInvalid as error:
+            raise SourceInvalid(f"{where}[{number}]: {error}", (*place, number, "Type")) from error
+
+
+def _in_sparks_case(columns: list[Column], parameters: Mapping[str, Any]) -> list[Column]:
+    """Take names from the schema that Spark keeps beside the columns, in one property or in parts."""
+    whole = parameters.get("spark.sql.sources.schema")
+    if whole is None:
+        count = int(parameters.get("spark.sql.sources.schema.numParts", 0))
+        whole = "".join(parameters.get(f"spark.sql.sources.schema.part.{part}", "") for part in range(count))
+    if not whole:
+        return columns
+    names = matched([column.name for column in columns], StructType.fromJson(json.loads(whole)).names)
+    return [replace(column, name=names.get(column.name, column.name)) for column in columns]
+
+
+def _glue_column(column: Column) -> dict[str, str]:
+    try:
+        found = {"Name": column.name.lower(), "Type": type_text(column.data_type, "glue")}
+    except TypeTextInvalid as error:
+        raise SourceUnsupported(f"{column.name}: {error}") from error
+    if not column.name.isprintable():
+        raise SourceUnsupported(f"{column.name!r}: a column's name must be one printable line in Glue; rename it")
+    return found | ({"Comment": _cut(" ".join(column.comment.split()), _COMMENT_BYTES)} if column.comment else {})
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode()[:most].decode(errors="ignore")
