@@ -99,7 +99,8 @@ _STORAGE_FAILURES: tuple[tuple[type[GluewrightError], tuple[str, ...], str], ...
     (
         StorageDenied,
         ("AccessDenied", "Access Denied", "Permission denied", "Read-only file system", "Mkdirs failed to create"),
-        "the target may not be written; check the permissions of its folder or of the job's role",
+        "the target may not be written, or what the rows are made from not be read; check the permissions of the folders or "
+        "of the job's role",
     ),
     (
         StorageUnreachable,

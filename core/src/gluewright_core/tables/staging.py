@@ -73,6 +73,7 @@ def write_aside(rows: DataFrame, spec: TableSpec, storage: Storage, folder: str,
             discard(storage, prefix)
             if told := explained(spec, error):
                 raise told from error
+            require_writable(storage, prefix)
             raise
     return Staged(prefix, _partitions(storage, prefix, spec.partition_by), int(written.get["rows"]))
 
@@ -100,6 +101,18 @@ def targets(staged: Staged, spec: TableSpec, replace: Replace | Sequence[Partiti
 def discard(storage: Storage, prefix: str) -> None:
     """Delete what an attempt wrote aside and never published."""
     storage.delete([found.key for found in storage.list_objects(prefix)])
+
+
+def require_writable(storage: Storage, prefix: str) -> None:
+    """Find out whether a write that failed without a plain reason failed because the target cannot be written.
+
+    Spark's own message for a read-only folder and no rows is only that a folder of its committer does not exist.
+
+    Raises:
+        StorageError: the target cannot be written, is full or does not answer.
+    """
+    storage.write(f"{prefix}written-to-see-whether-it-can-be", b"")
+    discard(storage, prefix)
 
 
 def _partitions(storage: Storage, prefix: str, columns: Sequence[str]) -> dict[Values, str]:
