@@ -149,7 +149,12 @@ def _in_sparks_case(columns: list[Column], parameters: Mapping[str, Any]) -> lis
         whole = "".join(parameters.get(f"spark.sql.sources.schema.part.{part}", "") for part in range(count))
     if not whole:
         return columns
-    names = matched([column.name for column in columns], StructType.fromJson(json.loads(whole)).names)
+    try:
+        found = StructType.fromJson(json.loads(whole)).names
+    except (ValueError, KeyError, TypeError):
+        # Spark's own reader goes on with the catalog's columns then.
+        return columns
+    names = matched([column.name for column in columns], found)
     return [replace(column, name=names.get(column.name, column.name)) for column in columns]
 
 
