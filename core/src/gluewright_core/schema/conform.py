@@ -125,8 +125,7 @@ PROBLEM = StructType([StructField(name, StringType()) for name in ("column", "ru
 QUARANTINE = StructType(
     [StructField("original", StringType()), StructField("problems", ArrayType(PROBLEM)), StructField("kept", BooleanType())]
 )
-"""A quarantined row: all of the incoming row as JSON (what is tagged ``pii`` withheld), what does not fit, and whether the row
-was written as well, without the values that do not fit."""
+"""A quarantined row: all of the incoming row as JSON (``pii`` withheld), what does not fit, and whether the row was written as well, without the values that do not fit."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +221,11 @@ class Conformed:
         With a value in a column of `Mode.FREEZE` that does not fit, every use of these rows fails.
         """
         message = _text_literal(f"{self._named}a value does not fit a frozen column; Conformed.require() tells which")
-        passing = f"CASE WHEN {self._state} = {_FROZEN} THEN CAST(raise_error({message}) AS BOOLEAN) ELSE {self._state} < {_OUT} END"
         # The state is a literal where nothing had to be checked: Spark then drops the filter.
-        condition = F.expr(passing) if self._may_freeze else F.expr(f"{self._state} < {_OUT}")
-        return self.checked.filter(condition).select(*(F.col(_quoted(name)) for name in self._columns))
+        passing = f"{self._state} < {_OUT}"
+        if self._may_freeze:
+            passing = f"if({self._state} = {_FROZEN}, CAST(raise_error({message}) AS BOOLEAN), {passing})"
+        return self.checked.filter(passing).select(*(F.col(_quoted(name)) for name in self._columns))
 
     @property
     def quarantine(self) -> DataFrame:
@@ -239,7 +239,9 @@ class Conformed:
             The counts; they add up.
         """
         told = _quoted(self.checked.columns[-1])
-        exploded = self.checked.selectExpr(f"{self._state} AS state", f"posexplode_outer({told}.problems) AS (place, problem)")
+        exploded = self.checked.selectExpr(
+            f"{self._state} AS state", f"posexplode_outer({told}.problems) AS (place, problem)"
+        )
         found = exploded.groupBy("problem.column", "problem.rule").agg(
             *(F.expr(f"count_if(coalesce(place, 0) = 0 AND state = {state})").alias(f"s{state}") for state in range(4)),
             F.count("problem").alias("values"),
@@ -252,7 +254,11 @@ class Conformed:
         groups = found.collect()
         fits, kept, out, frozen = (sum(group[f"s{state}"] for group in groups) for state in range(4))
         problems = sorted(
-            (ProblemCount(group["column"], group["rule"], group["values"], tuple(group["examples"])) for group in groups if group["rule"]),
+            (
+                ProblemCount(group["column"], group["rule"], group["values"], tuple(group["examples"]))
+                for group in groups
+                if group["rule"]
+            ),
             key=lambda problem: (problem.column, problem.rule),
         )
         return Counts(fits + kept + out + frozen, fits + kept, kept + out + frozen, kept, frozen, tuple(problems))
@@ -280,9 +286,13 @@ class Conformed:
             limits.append(f"{max_share:.2%} of the rows are allowed")
         if not limits:
             return counts
-        lines = [f"{self._named}{counts.quarantined:,} of {counts.read:,} rows do not fit the contract: {'; '.join(limits)}."]
+        lines = [
+            f"{self._named}{counts.quarantined:,} of {counts.read:,} rows do not fit the contract: {'; '.join(limits)}."
+        ]
         lines += [f"  {problem}" for problem in counts.problems]
-        lines.append("Mend the source, or change the contract (type, nullable, on_surprise) or the limit. Quarantine has the whole rows.")
+        lines.append(
+            "Mend the source, or change the contract (type, nullable, on_surprise) or the limit; the rows are in quarantine."
+        )
         raise ContractBroken("\n".join(lines))
 
     def observed(self, observation: Observation) -> Conformed:
@@ -331,8 +341,8 @@ def conform(
 
     Args:
         rows: from any source, text or typed.
-        schema: the contract. Metadata of a field, at any depth: ``tags`` (a list; ``pii`` keeps its values out of quarantine and
-            messages), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
+        schema: the contract. Metadata of a field, at any depth: ``tags`` (a list; ``pii`` keeps values out of quarantine
+            and messages), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
             dates and timestamps stand in text).
         dataset: its name, for messages.
         values: what happens to a value that does not fit.
@@ -349,7 +359,8 @@ def conform(
             contract contradicts itself.
     """
     try:
-        plan = _Plan(rows.schema, schema, values, columns, tuple(key), unique_key)
+        zone = rows.sparkSession.conf.get("spark.sql.session.timeZone")
+        plan = _Plan(rows.schema, schema, values, columns, tuple(key), unique_key=unique_key, zone=zone)
         checked = plan.applied_to(rows)
     except ContractBroken as broken:
         raise ContractBroken(f"{dataset}: {broken}") if dataset else broken from None
@@ -360,11 +371,19 @@ class _Plan:
     """What conform does with these columns, as SQL; each incoming column is ``r<n>``, its candidate ``v<n>``."""
 
     def __init__(
-        self, incoming: StructType, contract: StructType, values: Mode, unknown: Mode, key: tuple[str, ...], unique_key: bool
+        self,
+        incoming: StructType,
+        contract: StructType,
+        values: Mode,
+        unknown: Mode,
+        key: tuple[str, ...],
+        *,
+        unique_key: bool,
+        zone: str | None,
     ) -> None:
         self.differences: list[Difference] = []
         self._incoming, self._unique_key, self._frozen_key = incoming, unique_key, Mode(values) is Mode.FREEZE
-        self._planner = _Planner(Mode(values), Mode(unknown), self.differences)
+        self._planner = _Planner(Mode(unknown), self.differences, utc=zone in {"UTC", "Etc/UTC"})
         _require_distinct(incoming, "the incoming rows have")
         _require_distinct(contract, "the contract has")
         absent = [name for name in key if name not in contract.names]
@@ -372,11 +391,13 @@ class _Plan:
             raise ContractBroken(f"the key {list(key)} is not made of the contract's columns {contract.names}")
         self._columns = list(self._planner.fields(incoming, contract, "", Mode(values), key))
         self._key = [column for name in key for column in self._columns if column.name == name]
-        self._variants = [column for column in self._columns if column.mode is Mode.EVOLVE and column.check and not column.required]
+        self._variants = [
+            column for column in self._columns if column.mode is Mode.EVOLVE and column.check and not column.required
+        ]
         kept = [column for column in self._columns if column.node.output]
         named = [(column.name, self._value(column), column.metadata) for column in kept if not column.extra]
-        named += [(f"{column.name}__v_text", self._variant(column), column.metadata) for column in self._variants]
-        named += [(column.name, column.raw, None) for column in kept if column.extra]
+        named += [(f"{column.name}__v_text", self._variant(column), {"tags": column.tags}) for column in self._variants]
+        named += [(column.name, column.raw, {}) for column in kept if column.extra]
         self._outputs = named
         self.output = [name for name, _, _ in named]
         for column in self._variants:
@@ -405,10 +426,8 @@ class _Plan:
             staged, problem = self._with_unique_key(staged, carried)
             problems.append(problem)
         names = _free_names([_STATE, _QUARANTINE], self.output)
-        finished = [F.expr(sql).alias(name, metadata=metadata or {}) for name, sql, metadata in self._outputs]
-        return staged.select(
-            *finished, F.col("state").alias(names[0]), F.expr(self._quarantined(problems)).alias(names[1])
-        )
+        finished = [F.expr(sql).alias(name, metadata=metadata) for name, sql, metadata in self._outputs]
+        return staged.select(*finished, F.col("state").alias(names[0]), F.expr(self._quarantined(problems)).alias(names[1]))
 
     @property
     def may_freeze(self) -> bool:
@@ -417,9 +436,7 @@ class _Plan:
 
     def _value(self, column: _Column) -> str:
         # A complex value has NULL in place of what was discarded inside already.
-        if column.check and (column.discards or column in self._variants) and column.leaf:
-            return f"CASE WHEN {column.ok} THEN {column.v} END"
-        if column in self._variants:
+        if column in self._variants or (column.leaf and column.discards):
             return f"CASE WHEN {column.ok} THEN {column.v} END"
         return column.v
 
@@ -432,16 +449,15 @@ class _Plan:
             return f"CAST({_FITS} AS TINYINT)"
         worst = []
         for severity in (_FROZEN, _OUT, _KEPT):
-            fitting = [column.ok if column in told else column.check for column in judged if column.severities == {severity}]
+            fitting = [_ok(column, told) for column in judged if column.severities == {severity}]
             if fitting:
                 worst.append(f"if({_all(fitting)}, {_FITS}, {severity})")
         for column in judged:
             if len(column.severities) > 1:
-                ok = column.ok if column in told else column.check
-                worst.append(f"if({ok}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
-        state = worst[0] if len(worst) == 1 else f"greatest({', '.join(worst)})"
+                worst.append(f"if({_ok(column, told)}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
         # A filter is not pushed below what is not deterministic. Pushed below the casts it would evaluate them once more.
-        return f"CAST(if(spark_partition_id() < 0, {_FITS}, {state}) AS TINYINT)"
+        nothing = f"least(spark_partition_id(), {_FITS})"
+        return f"CAST(greatest({', '.join([*worst, nothing])}) AS TINYINT)"
 
     def _with_unique_key(self, staged: DataFrame, carried: list[str]) -> tuple[DataFrame, str]:
         key = ", ".join(column.v for column in self._key)
@@ -449,8 +465,10 @@ class _Plan:
         severity = _FROZEN if self._frozen_key else _OUT
         twice = f"state < {_OUT} AND same > 1"
         staged = staged.selectExpr(*carried, "state", f"{same} AS same")
-        staged = staged.selectExpr(*carried, f"CAST(if({twice}, {severity}, state) AS TINYINT) AS state", f"{twice} AS twice")
-        withheld = any(_is_pii(column.metadata) for column in self._key)
+        staged = staged.selectExpr(
+            *carried, f"CAST(if({twice}, {severity}, state) AS TINYINT) AS state", f"{twice} AS twice"
+        )
+        withheld = any(column.pii for column in self._key)
         text = "NULL" if withheld else _as_json(_struct_sql((column.name, column.v) for column in self._key))
         path = ", ".join(column.name for column in self._key)
         problem = _problem(path, "'unique'", "'another row has the same key'", text, severity)
@@ -461,7 +479,8 @@ class _Plan:
             return f"CAST(NULL AS {_ddl(QUARANTINE)})"
         public = _struct_sql((name, f"p.{name}") for name in PROBLEM.names)
         told = f"transform({_joined(problems)}, p -> {public})"
-        shown = _as_json(_struct_sql((column.original, column.shown) for column in self._columns if column.original))
+        incoming = sorted((column for column in self._columns if column.original), key=lambda column: column.place)
+        shown = _as_json(_struct_sql((column.original, column.shown) for column in incoming)) if incoming else "'{}'"
         row = _struct_sql([("original", shown), ("problems", told), ("kept", f"state = {_KEPT}")])
         return f"CASE WHEN state > {_FITS} THEN {row} END"
 
@@ -473,8 +492,8 @@ class _Node:
     Attributes:
         candidate: the value, perhaps not the same one any more.
         strict: the value, NULL in place of what does not fit.
-        lossless: of ``x`` and its candidate: whether they are the same, and whether everything inside is; true for NULL. None
-            if that is always so.
+        lossless: of ``x`` and its candidate: whether they are the same, and everything inside them; true for NULL.
+            None if that is always so.
         problems: an array of what does not fit, or NULL; None if everything always fits.
         shown: ``x`` without what is tagged ``pii``; None if nothing is.
         bare: the candidate is ``x`` itself.
@@ -519,7 +538,13 @@ class _Column:
     metadata: dict[str, object]
     node: _Node
     mode: Mode
+    pii: bool = False
     extra: bool = False
+
+    @property
+    def tags(self) -> list[str]:
+        """What its text in another column is tagged with."""
+        return ["pii"] if self.pii else []
 
     @property
     def raw(self) -> str:
@@ -587,6 +612,7 @@ class _Place:
     mode: Mode
     absorbed: bool
     pii: bool
+    utc: bool
     pattern: str = ""
     null_rule: str = "required"
 
@@ -609,15 +635,25 @@ class _Place:
         )
 
 
+def _ok(column: _Column, told: Sequence[_Column]) -> str:
+    return column.ok if column in told else column.check or "true"
+
+
 class _Planner:
     """Finds how incoming types become the contract's, and tells what is different."""
 
-    def __init__(self, values: Mode, unknown: Mode, differences: list[Difference]) -> None:
-        self._values, self._unknown, self._differences = values, unknown, differences
+    def __init__(self, unknown: Mode, differences: list[Difference], *, utc: bool) -> None:
+        self._unknown, self._differences, self._utc = unknown, differences, utc
         self._numbers = count()
 
     def fields(
-        self, incoming: StructType, contract: StructType, prefix: str, mode: Mode, key: tuple[str, ...] = (), within: _Place | None = None
+        self,
+        incoming: StructType,
+        contract: StructType,
+        prefix: str,
+        mode: Mode,
+        key: tuple[str, ...] = (),
+        within: _Place | None = None,
     ) -> Iterator[_Column]:
         """Pair the fields of two structs by name: the contract's in its order, then the others."""
         by_name = {field.name.lower(): place for place, field in enumerate(incoming)}
@@ -635,7 +671,16 @@ class _Planner:
                 self._tell("renamed", path, f"comes as {original}")
             spot = self._spot(field, incoming[place], path, mode, within, is_key=field.name in key)
             node = self.node(incoming[place].dataType, field.dataType, spot)
-            yield _Column(field.name, original, place, incoming[place].dataType, field.metadata, node, spot.mode)
+            yield _Column(
+                field.name,
+                original,
+                place,
+                incoming[place].dataType,
+                field.metadata,
+                node,
+                spot.mode,
+                spot.pii or _has_pii(field.dataType),
+            )
         if matched != sorted(matched):
             order = ", ".join(incoming[place].name for place in sorted(matched))
             self._tell("reordered", prefix.rstrip(".") or "columns", f"come as {order}")
@@ -662,19 +707,25 @@ class _Planner:
                 raise ContractBroken(f"{path}: on_surprise is {own!r}; it is one of {', '.join(Mode)}")
             mode = Mode(own)
             if within and mode is Mode.EVOLVE:
-                raise ContractBroken(f"{path}: on_surprise=evolve is for whole columns: a column beside has no place in here")
+                raise ContractBroken(
+                    f"{path}: on_surprise=evolve is for whole columns: a column beside has no place in here"
+                )
         nullable = field.nullable and not is_key
         pattern = str(field.metadata.get("format") or "")
         null_rule = "key" if is_key and field.nullable else "required"
         if within is None:
-            return _Place(path, incoming.nullable, nullable, mode, nullable, _is_pii(field.metadata), pattern, null_rule)
+            return _Place(
+                path, incoming.nullable, nullable, mode, nullable, _is_pii(field.metadata), self._utc, pattern, null_rule
+            )
         # NULL in the place of an enclosing struct is not a problem of its fields.
         inner = within.inside("", nullable_in=incoming.nullable, nullable_out=nullable)
         return replace(inner, path=path, mode=mode, pii=within.pii or _is_pii(field.metadata), pattern=pattern)
 
     def _missing(self, field: StructField, path: str, *, must: bool) -> _Column:
         if must:
-            raise ContractBroken(f"{path}: the column is required and missing; add it to the source or allow NULL in the contract")
+            raise ContractBroken(
+                f"{path}: the column is required and missing; add it to the source or allow NULL in the contract"
+            )
         self._tell("missing", path, "is missing and becomes NULL")
         nothing = f"CAST(NULL AS {_ddl(field.dataType)})"
         node = _Node(lambda _: nothing, lambda _: nothing)
@@ -683,21 +734,29 @@ class _Planner:
     def _extra(self, field: StructField, path: str, place: int) -> _Column:
         if self._unknown is Mode.FREEZE:
             raise ContractBroken(
-                f"{path}: the contract has no such column, and its columns are frozen; add it to the contract or leave it out"
+                f"{path}: the contract has no such column, and unknown ones are frozen; add it there or leave it out"
             )
-        done = {Mode.EVOLVE: "is kept", Mode.DISCARD_VALUE: "is left out", Mode.DISCARD_ROW: "rows that have it are discarded"}
+        done = {
+            Mode.EVOLVE: "is kept",
+            Mode.DISCARD_VALUE: "is left out",
+            Mode.DISCARD_ROW: "rows that have it are discarded",
+        }
         self._tell("extra", path, f"is not in the contract and {done[self._unknown]}")
-        problems = None
-        if self._unknown is Mode.DISCARD_ROW:
 
-            def problems(x: str) -> str:
-                reason = "'the contract has no such column'"
-                problem = _problem(path, "'unknown_column'", reason, _as_text(x, field.dataType), _OUT)
-                return f"CASE WHEN {x} IS NOT NULL THEN array({problem}) END"
+        def problems(x: str) -> str:
+            reason = "'the contract has no such column'"
+            problem = _problem(path, "'unknown_column'", reason, _as_text(x, field.dataType), _OUT)
+            return f"CASE WHEN {x} IS NOT NULL THEN array({problem}) END"
 
-        severities = frozenset({_OUT} if problems else ())
-        output = self._unknown is Mode.EVOLVE
-        node = _Node(_itself, _itself, problems=problems, bare=True, output=output, severities=severities)
+        judged = self._unknown is Mode.DISCARD_ROW
+        node = _Node(
+            _itself,
+            _itself,
+            problems=problems if judged else None,
+            bare=True,
+            output=self._unknown is Mode.EVOLVE,
+            severities=frozenset({_OUT} if judged else ()),
+        )
         return _Column(field.name, field.name, place, field.dataType, {}, node, self._unknown, extra=True)
 
     def _leaf(self, source: DataType, target: DataType, spot: _Place) -> _Node:
@@ -753,7 +812,9 @@ class _Planner:
             return f"CASE WHEN {x} IS NULL THEN NULL{refused} ELSE {_struct_sql(parts)} END"
 
         def lossless(x: str, v: str) -> str:
-            wholes = (field.node.whole(_field(x, field.original), _field(v, field.name)) for field in fields if field.original)
+            wholes = (
+                field.node.whole(_field(x, field.original), _field(v, field.name)) for field in fields if field.original
+            )
             terms = " AND ".join(f"({whole})" for whole in wholes if whole)
             return f"({x} IS NULL OR ({v} IS NOT NULL AND {terms}))"
 
@@ -762,16 +823,20 @@ class _Planner:
 
         def shown(x: str) -> str:
             by_place = sorted((field for field in fields if field.original), key=lambda field: field.place)
-            parts = [
-                (field.original, (field.node.shown or _itself)(_field(x, field.original))) for field in by_place
-            ]
+            parts = [(field.original, (field.node.shown or _itself)(_field(x, field.original))) for field in by_place]
             return f"CASE WHEN {x} IS NOT NULL THEN {_struct_sql(parts)} END"
 
         may_fail = any(field.node.problems for field in fields)
         hides = any(field.node.shown for field in fields)
         severities = frozenset[int]().union(*(field.severities for field in fields))
         return self._complex(
-            spot, value, lossless if may_fail else None, inner, shown if hides else None, bare=bare and not fatal, severities=severities
+            spot,
+            value,
+            lossless if may_fail else None,
+            inner,
+            shown if hides else None,
+            bare=bare and not fatal,
+            severities=severities,
         )
 
     def _array(self, source: ArrayType, target: ArrayType, spot: _Place) -> _Node:
@@ -849,7 +914,13 @@ class _Planner:
         may_fail = element.problems or not key.bare
         severities = key.severities | element.severities | frozenset(() if key.bare else {spot.severity})
         return self._complex(
-            spot, value, lossless if may_fail else None, inner, shown if element.shown else None, bare=bare, severities=severities
+            spot,
+            value,
+            lossless if may_fail else None,
+            inner,
+            shown if element.shown else None,
+            bare=bare,
+            severities=severities,
         )
 
     def _complex(
@@ -892,7 +963,7 @@ class _Planner:
 
 @dataclass(frozen=True)
 class _Reading:
-    """How a simple value is read: its cast, when nothing was lost, and else why. ``why`` gives a rule and a reason in SQL."""
+    """How a simple value is read: its cast, when nothing was lost, and else why: a rule and a reason, in SQL."""
 
     candidate: Callable[[str], str]
     lossless: Callable[[str, str], str] | None = None
@@ -900,8 +971,8 @@ class _Reading:
     bare: bool = False
 
 
-_DIGITS = {ByteType: 3, ShortType: 5, IntegerType: 10, LongType: 19}
-_EXACT_DIGITS = {FloatType: 6, DoubleType: 15}
+_DIGITS: dict[type[DataType], int] = {ByteType: 3, ShortType: 5, IntegerType: 10, LongType: 19}
+_EXACT_DIGITS: dict[type[DataType], int] = {FloatType: 6, DoubleType: 15}
 _NUMBERS = (ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType)
 _WHOLE = "^-?(0|[1-9][0-9]*)$"
 _PLAIN = "^-?(0|[1-9][0-9]*)([.][0-9]+)?$"
@@ -1009,23 +1080,41 @@ def _from_text(target: DataType, spot: _Place) -> _Reading | None:
     if isinstance(target, (FloatType, DoubleType)):
         return _floating(target)
     if isinstance(target, BooleanType):
-        words = "CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false ELSE CASE lower({x}) WHEN 'true' THEN true WHEN 'false' THEN false END END"
-        return _Reading(
-            lambda x: words.replace("{x}", x), _both_or_none, lambda x, v: ("'format'", "'is neither true nor false'")
-        )
-    if isinstance(target, (DateType, TimestampType, TimestampNTZType)):
-        if spot.pattern:
-            return _by_pattern(target, _Pattern(spot.pattern, spot.path, target))
-        return _date() if isinstance(target, DateType) else _timestamp(target)
-    return _Reading(lambda x: f"CAST({x} AS BINARY)") if isinstance(target, BinaryType) else None
+        return _Reading(_word, _both_or_none, lambda x, v: ("'format'", "'is neither true nor false'"))
+    if isinstance(target, BinaryType):
+        return _Reading(lambda x: f"CAST({x} AS BINARY)")
+    return _moment(target, spot) if isinstance(target, (DateType, TimestampType, TimestampNTZType)) else None
+
+
+def _moment(target: DataType, spot: _Place) -> _Reading:
+    if spot.pattern:
+        return _by_pattern(target, _Pattern(spot.pattern, spot.path, target))
+    return _date() if isinstance(target, DateType) else _timestamp(target, spot)
+
+
+def _word(x: str) -> str:
+    in_any_case = f"CASE lower({x}) WHEN 'true' THEN true WHEN 'false' THEN false END"
+    return f"CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false ELSE {in_any_case} END"
 
 
 def _whole_number(wanted: str) -> _Reading:
+    # The least number, and the greatest below zero, that needs so many characters. One that needs as many as the text has
+    # leaves no room in it for spaces, signs or zeros: a proof without writing the number.
+    least = ", ".join(["NULL", "0", *(f"{10**length}" for length in range(1, 19))])
+    greatest = ", ".join(["NULL", "NULL", *(f"-{10**length}" for length in range(19))])
+
+    def lossless(x: str, v: str) -> str:
+        length = f"octet_length({x})"
+        above, below = (f"get(array({bounds}), {length})" for bounds in (least, greatest))
+        return f"({x} IS NULL OR coalesce(if({v} >= 0, {v} >= {above}, {v} <= {below}), false))"
+
     return _Reading(
         lambda x: f"try_cast({x} AS {wanted})",
-        lambda x, v: f"(CAST({v} AS STRING) <=> {x})",
+        lossless,
         lambda x, v: _choice(
-            f"{x} RLIKE '{_WHOLE}' AND {x} <> '-0'", ("range", f"does not fit {wanted}"), ("format", "is not a whole number in plain digits")
+            f"{x} RLIKE '{_WHOLE}' AND {x} <> '-0'",
+            ("range", f"does not fit {wanted}"),
+            ("format", "is not a whole number in plain digits"),
         ),
     )
 
@@ -1036,7 +1125,9 @@ def _decimal(target: DecimalType) -> _Reading:
     exact = f"^-?(0|[1-9][0-9]*){decimals}$"
 
     def why(x: str, v: str) -> tuple[str, str]:
-        precise = _choice(f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"has more than {scale} decimals"))
+        precise = _choice(
+            f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"has more than {scale} decimals")
+        )
         return _nested_choice(f"NOT {x} RLIKE '{_PLAIN}'", ("format", "is not a number in plain digits"), precise)
 
     return _Reading(
@@ -1060,7 +1151,9 @@ def _floating(target: DataType) -> _Reading:
         same = f"{significant(x)} = {significant(f'CAST({v} AS STRING)')}"
         few = f"(char_length({significant(x)}) <= {digits} AND abs({v}) BETWEEN {smallest} AND {largest})"
         long = f"({x} RLIKE '{_FLOATING}' AND ({same} OR {few}))"
-        return f"({x} IS NULL OR CAST({v} AS STRING) <=> {x} OR ({v} IS NOT NULL AND ({short} OR {long})))"
+        # With CASE, because Spark computes what OR has on both sides first of all.
+        own = f"{x} IS NULL OR CAST({v} AS STRING) <=> {x}"
+        return f"CASE WHEN {own} THEN true WHEN {v} IS NULL THEN false ELSE {short} OR {long} END"
 
     def why(x: str, v: str) -> tuple[str, str]:
         beyond = f"abs({v}) = CAST('Infinity' AS DOUBLE) OR ({v} = 0)"
@@ -1078,12 +1171,14 @@ def _date() -> _Reading:
         return f"({x} IS NULL OR ({v} IS NOT NULL AND octet_length({x}) = 10 AND {hyphen} AND {x} >= '0001'))"
 
     def why(x: str, v: str) -> tuple[str, str]:
-        return _choice(f"{x} RLIKE '{_DATE}'", ("range", "is no day of the years 0001 to 9999"), ("format", "is not yyyy-MM-dd"))
+        return _choice(
+            f"{x} RLIKE '{_DATE}'", ("range", "is no day of the years 0001 to 9999"), ("format", "is not yyyy-MM-dd")
+        )
 
     return _Reading(lambda x: f"try_cast({x} AS DATE)", lossless, why)
 
 
-def _timestamp(target: DataType) -> _Reading:
+def _timestamp(target: DataType, spot: _Place) -> _Reading:
     zoned = isinstance(target, TimestampType)
     pattern = f"^(?!0000){_TIMESTAMP[1:]}{_ZONE + '?' if zoned else ''}$"
 
@@ -1092,20 +1187,24 @@ def _timestamp(target: DataType) -> _Reading:
         second = f"pmod(unix_seconds({v}), 60)" if zoned else f"second({v})"
         colon = f"locate(CASE WHEN {second} >= 10 THEN ':' WHEN {second} > 0 THEN ':0' ELSE ':00' END, {x}, 15) = 17"
         plain = f"octet_length({x}) = 19 AND locate('-', {x}, 6) = 8 AND locate(':', {x}) = 14 AND {colon} AND {x} >= '0001'"
-        return f"({x} IS NULL OR ({v} IS NOT NULL AND (({plain}) OR {x} RLIKE '{pattern}')))"
+        known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN {plain} THEN true"
+        return f"CASE {known} ELSE {x} RLIKE '{pattern}' END"
 
     def why(x: str, v: str) -> tuple[str, str]:
         formed = f"{x} RLIKE '{_TIMESTAMP}{_ZONE + '?' if zoned else ''}$'"
-        told = f"is not yyyy-MM-dd HH:mm:ss, with up to 6 decimals{' and a zone such as +01:00' if zoned else ' and no zone'}"
+        told = (
+            f"is not yyyy-MM-dd HH:mm:ss, with up to 6 decimals{' and a zone such as +01:00' if zoned else ' and no zone'}"
+        )
         return _choice(formed, ("range", "is no time of the years 0001 to 9999"), ("format", told))
 
-    return _Reading(_in_utc if zoned else lambda x: f"try_cast({x} AS TIMESTAMP_NTZ)", lossless, why)
+    return _Reading(lambda x: _utc_or_zoned(x, spot) if zoned else f"try_cast({x} AS TIMESTAMP_NTZ)", lossless, why)
 
 
-def _in_utc(x: str) -> str:
-    # Without a zone Spark would take the session's.
-    zoned = f"octet_length({x}) <> 19 AND {x} RLIKE '{_ZONE}$'"
-    return f"try_cast(CASE WHEN {zoned} THEN {x} ELSE concat({x}, 'Z') END AS TIMESTAMP)"
+def _utc_or_zoned(x: str, spot: _Place) -> str:
+    # Without a zone Spark takes the session's. Reading a Z takes longer than all the rest, so it is added only where needed.
+    if spot.utc:
+        return f"try_cast({x} AS TIMESTAMP)"
+    return f"try_cast(CASE WHEN {x} RLIKE '{_ZONE}$' THEN {x} ELSE concat({x}, 'Z') END AS TIMESTAMP)"
 
 
 class _Pattern:
@@ -1119,14 +1218,15 @@ class _Pattern:
             quoted, part, _, other = token.groups()
             if part:
                 groups.append("S" if set(part) == {"S"} and len(part) <= 6 else part)
-                regex += f"({_ZONE[1:-1] if part == 'XXX' else f'[0-9]{{{len(part)}}}'})"
+                digits = f"{'(?!0000)' if part == 'yyyy' else ''}[0-9]{{{len(part)}}}"
+                regex += _ZONE if part == "XXX" else f"({digits})"
             else:
                 regex += "".join(_for_regex(character) for character in (other or quoted or "'"))
         allowed = {"yyyy", "MM", "dd"} | (set() if isinstance(target, DateType) else {"HH", "mm", "ss", "S"})
         allowed |= {"XXX"} if isinstance(target, TimestampType) else set()
         if set(groups) - allowed or len(set(groups)) < len(groups) or not {"yyyy", "MM", "dd"} <= set(groups):
             raise ContractBroken(
-                f"{path}: the format {pattern!r} of a {_shown_type(target)} needs yyyy, MM and dd, and may have nothing beside"
+                f"{path}: the format {pattern!r} of a {_shown_type(target)} needs yyyy, MM and dd, and may have nothing but"
                 f" {', '.join(sorted(allowed))} (S up to six times), each once; quote other letters, such as 'T'"
             )
         self.regex, self.zoned = f"^{regex}$", "XXX" in groups
@@ -1150,7 +1250,7 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
         return f"CASE WHEN {x} RLIKE {matches} THEN try_cast({iso} AS {_ddl(target)}) END"
 
     def lossless(x: str, v: str) -> str:
-        return f"({x} IS NULL OR ({v} IS NOT NULL AND year({v}) >= 1))"
+        return f"({x} IS NULL OR {v} IS NOT NULL)"
 
     def why(x: str, v: str) -> tuple[str, str]:
         told = f"is not {pattern.pattern}"
@@ -1208,7 +1308,8 @@ def _as_json(x: str) -> str:
         "timestampFormat": "yyyy-MM-dd HH:mm:ss.SSSSSSXXX",
         "timestampNTZFormat": "yyyy-MM-dd HH:mm:ss.SSSSSS",
     }
-    return f"to_json({x}, map({', '.join(f"'{name}', '{value}'" for name, value in options.items())}))"
+    written = ", ".join(f"'{name}', '{value}'" for name, value in options.items())
+    return f"to_json({x}, map({written}))"
 
 
 def _problem(path: str, rule: str, reason: str, value: str, severity: int) -> str:
@@ -1233,8 +1334,10 @@ def _pairwise(incoming: str, made: str, x: str, v: str, node: _Node, variable: s
 
 
 def _all(conditions: Sequence[str]) -> str:
-    # Flat, where AND would be as deep as there are columns.
-    return conditions[0] if len(conditions) == 1 else f"least({', '.join(conditions)})"
+    # Flat, where AND would be as deep as there are columns. What is said twice becomes a method of its own in the code that
+    # Spark generates; as one method, many checks would be longer than the 8,000 bytes up to which the JVM compiles.
+    every = ", ".join(conditions)
+    return conditions[0] if len(conditions) == 1 else f"(least({every}) AND greatest({every}))"
 
 
 def _choice(condition: str, yes: tuple[str, str], no: tuple[str, str]) -> tuple[str, str]:
