@@ -18,8 +18,8 @@ the schema registry works", AWS Glue Developer Guide), where the transitive ones
 
 A nullable column has the default NULL; a contract has no other defaults. The order of columns does not matter. What Avro
 does not have follows the same idea, that a reader takes every value: ``tinyint`` and ``smallint`` are read as wider numbers,
-``char`` and ``varchar`` as longer ones and as string. Types that Avro stores alike, such as date and int, are told apart. The
-same holds for fields at every depth.
+``char`` and ``varchar`` as longer ones and as string. Types that Avro stores alike, such as date and int, are told apart.
+The same holds for fields at every depth.
 """
 
 from __future__ import annotations

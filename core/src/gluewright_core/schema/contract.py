@@ -269,9 +269,7 @@ def twice_by_case(names: Iterable[str]) -> list[tuple[int, int]]:
     """Tell which names are the same but for case: the numbers of the first and of each that repeats it."""
     seen: dict[str, int] = {}
     return [
-        (seen[name.lower()], number)
-        for number, name in enumerate(names)
-        if seen.setdefault(name.lower(), number) != number
+        (seen[name.lower()], number) for number, name in enumerate(names) if seen.setdefault(name.lower(), number) != number
     ]
 
 
@@ -286,6 +284,22 @@ def structs_within(kind: DataType, path: str) -> Iterator[tuple[str, StructType]
     elif isinstance(kind, MapType):
         yield from structs_within(kind.keyType, f"{path}{{}}.key")
         yield from structs_within(kind.valueType, f"{path}{{}}.value")
+
+
+def without_lengths(kind: DataType) -> DataType:
+    """Return the type as a DataFrame has it: char and varchar are string there."""
+    match kind:
+        case CharType() | VarcharType():
+            return StringType()
+        case ArrayType():
+            return ArrayType(without_lengths(kind.elementType), kind.containsNull)
+        case MapType():
+            return MapType(without_lengths(kind.keyType), without_lengths(kind.valueType), kind.valueContainsNull)
+        case StructType():
+            return StructType(
+                [StructField(field.name, without_lengths(field.dataType), field.nullable, field.metadata) for field in kind]
+            )
+    return kind
 
 
 def _contradictions(contract: Contract) -> Iterator[tuple[Place, str]]:

@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyspark.sql.types import ArrayType, CharType, DataType, MapType, StringType, StructField, StructType, VarcharType
-
 from gluewright_core.errors import SourceUnsupported
-from gluewright_core.schema.contract import Column, Contract
+from gluewright_core.schema.contract import Column, Contract, without_lengths
 from gluewright_core.schema.differences import Difference, differences, matched
 from gluewright_core.schema.reading import Source
 from gluewright_core.schema.sources.avro import from_avro, to_avro
@@ -143,20 +141,5 @@ def _in_the_catalog(contract: Contract) -> Contract:
 def _in_files(contract: Contract) -> Contract:
     inside = [column for column in contract.columns if column.name not in contract.partition_by]
     return contract.with_columns(
-        Column(column.name, _without_lengths(column.data_type), nullable=column.nullable) for column in inside
+        Column(column.name, without_lengths(column.data_type), nullable=column.nullable) for column in inside
     )
-
-
-def _without_lengths(kind: DataType) -> DataType:
-    """Return the type as a file has it: char and varchar are string."""
-    match kind:
-        case CharType() | VarcharType():
-            return StringType()
-        case ArrayType():
-            return ArrayType(_without_lengths(kind.elementType), kind.containsNull)
-        case MapType():
-            return MapType(_without_lengths(kind.keyType), _without_lengths(kind.valueType), kind.valueContainsNull)
-        case StructType():
-            fields = [StructField(field.name, _without_lengths(field.dataType), field.nullable) for field in kind]
-            return StructType(fields)
-    return kind
