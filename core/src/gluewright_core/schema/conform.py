@@ -974,10 +974,12 @@ class _Reading:
 _DIGITS: dict[type[DataType], int] = {ByteType: 3, ShortType: 5, IntegerType: 10, LongType: 19}
 _EXACT_DIGITS: dict[type[DataType], int] = {FloatType: 6, DoubleType: 15}
 _NUMBERS = (ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType)
-_WHOLE = "^-?(0|[1-9][0-9]*)$"
-_PLAIN = "^-?(0|[1-9][0-9]*)([.][0-9]+)?$"
-_FLOATING = "^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?$"
-_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+# Unlike $, the end before which there may be no line break.
+_END = r"\z"
+_WHOLE = "^-?(0|[1-9][0-9]*)" + _END
+_PLAIN = "^-?(0|[1-9][0-9]*)([.][0-9]+)?" + _END
+_FLOATING = "^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]+)?" + _END
+_DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}" + _END
 _TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
 _ZONE = "(Z|[+-][0-9]{2}:[0-9]{2})"
 # No float from here on is a long, although Spark casts the first of them to the largest long.
@@ -1112,7 +1114,7 @@ def _whole_number(wanted: str) -> _Reading:
         lambda x: f"try_cast({x} AS {wanted})",
         lossless,
         lambda x, v: _choice(
-            f"{x} RLIKE '{_WHOLE}' AND {x} <> '-0'",
+            f"{_matches(x, _WHOLE)} AND {x} <> '-0'",
             ("range", f"does not fit {wanted}"),
             ("format", "is not a whole number in plain digits"),
         ),
@@ -1122,18 +1124,18 @@ def _whole_number(wanted: str) -> _Reading:
 def _decimal(target: DecimalType) -> _Reading:
     wanted, scale = _ddl(target), target.scale
     decimals = f"([.][0-9]{{1,{scale}}}0*)?" if scale else "([.]0+)?"
-    exact = f"^-?(0|[1-9][0-9]*){decimals}$"
+    exact = f"^-?(0|[1-9][0-9]*){decimals}{_END}"
 
     def why(x: str, v: str) -> tuple[str, str]:
         precise = _choice(
             f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"has more than {scale} decimals")
         )
-        return _nested_choice(f"NOT {x} RLIKE '{_PLAIN}'", ("format", "is not a number in plain digits"), precise)
+        return _nested_choice(f"NOT {_matches(x, _PLAIN)}", ("format", "is not a number in plain digits"), precise)
 
     return _Reading(
         lambda x: f"try_cast({x} AS {wanted})",
         # The text that the number has itself needs no look at how it is written.
-        lambda x, v: f"({x} IS NULL OR CAST({v} AS STRING) <=> {x} OR ({v} IS NOT NULL AND {x} RLIKE '{exact}'))",
+        lambda x, v: f"({x} IS NULL OR CAST({v} AS STRING) <=> {x} OR ({v} IS NOT NULL AND {_matches(x, exact)}))",
         why,
     )
 
@@ -1147,10 +1149,10 @@ def _floating(target: DataType) -> _Reading:
 
     def lossless(x: str, v: str) -> str:
         # So few digits survive every way there and back (IEEE 754), more of them only if the number shows them again.
-        short = f"(octet_length({x}) <= {digits} AND {x} RLIKE '{_PLAIN}')"
+        short = f"(octet_length({x}) <= {digits} AND {_matches(x, _PLAIN)})"
         same = f"{significant(x)} = {significant(f'CAST({v} AS STRING)')}"
         few = f"(char_length({significant(x)}) <= {digits} AND abs({v}) BETWEEN {smallest} AND {largest})"
-        long = f"({x} RLIKE '{_FLOATING}' AND ({same} OR {few}))"
+        long = f"({_matches(x, _FLOATING)} AND ({same} OR {few}))"
         # With CASE, because Spark computes what OR has on both sides first of all.
         own = f"{x} IS NULL OR CAST({v} AS STRING) <=> {x}"
         return f"CASE WHEN {own} THEN true WHEN {v} IS NULL THEN false ELSE {short} OR {long} END"
@@ -1158,7 +1160,7 @@ def _floating(target: DataType) -> _Reading:
     def why(x: str, v: str) -> tuple[str, str]:
         beyond = f"abs({v}) = CAST('Infinity' AS DOUBLE) OR ({v} = 0)"
         inner = _choice(beyond, ("range", f"does not fit {wanted}"), ("precision", f"has more digits than {wanted} holds"))
-        return _nested_choice(f"NOT {x} RLIKE '{_FLOATING}'", ("format", "is not a number"), inner)
+        return _nested_choice(f"NOT {_matches(x, _FLOATING)}", ("format", "is not a number"), inner)
 
     return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
 
@@ -1166,13 +1168,13 @@ def _floating(target: DataType) -> _Reading:
 def _date() -> _Reading:
     def lossless(x: str, v: str) -> str:
         # Proof that Spark, which reads much more, read yyyy-MM-dd: no pattern, because patterns cost more than the cast. Ten
-        # bytes whose first hyphen from the sixth on is the eighth; a day below ten begins with 0; no sign, no year 0.
-        hyphen = f"locate(if(day({v}) < 10, '-0', '-'), {x}, 6) = 8"
-        return f"({x} IS NULL OR ({v} IS NOT NULL AND octet_length({x}) = 10 AND {hyphen} AND {x} >= '0001'))"
+        # bytes with hyphens fifth and eighth; a day below ten begins with 0; no sign, no year 0.
+        hyphens = f"locate('-', {x}) = 5 AND locate(if(day({v}) < 10, '-0', '-'), {x}, 6) = 8"
+        return f"({x} IS NULL OR ({v} IS NOT NULL AND octet_length({x}) = 10 AND {hyphens} AND {x} >= '0001'))"
 
     def why(x: str, v: str) -> tuple[str, str]:
         return _choice(
-            f"{x} RLIKE '{_DATE}'", ("range", "is no day of the years 0001 to 9999"), ("format", "is not yyyy-MM-dd")
+            f"{_matches(x, _DATE)}", ("range", "is no day of the years 0001 to 9999"), ("format", "is not yyyy-MM-dd")
         )
 
     return _Reading(lambda x: f"try_cast({x} AS DATE)", lossless, why)
@@ -1180,7 +1182,7 @@ def _date() -> _Reading:
 
 def _timestamp(target: DataType, spot: _Place) -> _Reading:
     zoned = isinstance(target, TimestampType)
-    pattern = f"^(?!0000){_TIMESTAMP[1:]}{_ZONE + '?' if zoned else ''}$"
+    pattern = f"^(?!0000){_TIMESTAMP[1:]}{_ZONE + '?' if zoned else ''}{_END}"
 
     def lossless(x: str, v: str) -> str:
         # As for dates: 19 bytes, the last hyphen eighth, the first two colons where they belong, and seconds of two digits.
@@ -1188,10 +1190,10 @@ def _timestamp(target: DataType, spot: _Place) -> _Reading:
         colon = f"locate(CASE WHEN {second} >= 10 THEN ':' WHEN {second} > 0 THEN ':0' ELSE ':00' END, {x}, 15) = 17"
         plain = f"octet_length({x}) = 19 AND locate('-', {x}, 6) = 8 AND locate(':', {x}) = 14 AND {colon} AND {x} >= '0001'"
         known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN {plain} THEN true"
-        return f"CASE {known} ELSE {x} RLIKE '{pattern}' END"
+        return f"CASE {known} ELSE {_matches(x, pattern)} END"
 
     def why(x: str, v: str) -> tuple[str, str]:
-        formed = f"{x} RLIKE '{_TIMESTAMP}{_ZONE + '?' if zoned else ''}$'"
+        formed = f"{_matches(x, _TIMESTAMP + (_ZONE + '?' if zoned else '') + _END)}"
         told = (
             f"is not yyyy-MM-dd HH:mm:ss, with up to 6 decimals{' and a zone such as +01:00' if zoned else ' and no zone'}"
         )
@@ -1204,7 +1206,7 @@ def _utc_or_zoned(x: str, spot: _Place) -> str:
     # Without a zone Spark takes the session's. Reading a Z takes longer than all the rest, so it is added only where needed.
     if spot.utc:
         return f"try_cast({x} AS TIMESTAMP)"
-    return f"try_cast(CASE WHEN {x} RLIKE '{_ZONE}$' THEN {x} ELSE concat({x}, 'Z') END AS TIMESTAMP)"
+    return f"try_cast(CASE WHEN {_matches(x, _ZONE + _END)} THEN {x} ELSE concat({x}, 'Z') END AS TIMESTAMP)"
 
 
 class _Pattern:
@@ -1229,7 +1231,7 @@ class _Pattern:
                 f"{path}: the format {pattern!r} of a {_shown_type(target)} needs yyyy, MM and dd, and may have nothing but"
                 f" {', '.join(sorted(allowed))} (S up to six times), each once; quote other letters, such as 'T'"
             )
-        self.regex, self.zoned = f"^{regex}$", "XXX" in groups
+        self.regex, self.zoned = f"^{regex}{_END}", "XXX" in groups
         found = {part: f"${place}" for place, part in enumerate(groups, start=1)}
         self.iso = f"{found['yyyy']}-{found['MM']}-{found['dd']}"
         if not isinstance(target, DateType):
@@ -1242,19 +1244,20 @@ def _for_regex(character: str) -> str:
 
 
 def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
-    matches = _text_literal(pattern.regex)
     zone = "Z" if isinstance(target, TimestampType) and not pattern.zoned else ""
 
     def candidate(x: str) -> str:
-        iso = f"regexp_replace({x}, {matches}, {_text_literal(pattern.iso + zone)})"
-        return f"CASE WHEN {x} RLIKE {matches} THEN try_cast({iso} AS {_ddl(target)}) END"
+        iso = f"regexp_replace({x}, {_text_literal(pattern.regex)}, {_text_literal(pattern.iso + zone)})"
+        return f"CASE WHEN {_matches(x, pattern.regex)} THEN try_cast({iso} AS {_ddl(target)}) END"
 
     def lossless(x: str, v: str) -> str:
         return f"({x} IS NULL OR {v} IS NOT NULL)"
 
     def why(x: str, v: str) -> tuple[str, str]:
         told = f"is not {pattern.pattern}"
-        return _choice(f"{x} RLIKE {matches}", ("range", "is no day or time of the years 0001 to 9999"), ("format", told))
+        return _choice(
+            f"{_matches(x, pattern.regex)}", ("range", "is no day or time of the years 0001 to 9999"), ("format", told)
+        )
 
     return _Reading(candidate, lossless, why)
 
@@ -1359,6 +1362,10 @@ def _field(x: str, name: str) -> str:
 
 def _itself(x: str) -> str:
     return x
+
+
+def _matches(x: str, pattern: str) -> str:
+    return f"{x} RLIKE {_text_literal(pattern)}"
 
 
 def _both_or_none(x: str, v: str) -> str:
