@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from core.tests.schema_strategies import contracts, simple_names
@@ -28,6 +28,8 @@ EVERYTHING = Contract.from_struct(
 @given(contract=contracts(metadata=st.just({}), wanted_names=simple_names))
 def test_valid_rows_pass_any_contract_unchanged(spark, contract):
     contract = Contract("t", contract.columns, key=contract.key, partition_by=contract.partition_by)
+    # Python's dictionaries, as which PySpark collects maps, have no bytearray for a key.
+    assume("map<binary" not in contract.struct.simpleString())
     try:
         rows = valid_rows(contract, 20)
     except SchemaError:
