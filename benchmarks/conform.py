@@ -1,11 +1,15 @@
 """What it costs to hold rows to a contract, beside a plain select of casts, which lets through what it cannot read.
 
 Every side reads 20 columns of a realistic mix from files and writes Parquet. The *text* sides read CSV, the *typed* sides
-Parquet whose numbers and times are a little wider than the contract's. All values fit, so every side writes the same rows.
+Parquet whose numbers and times are a little wider than the contract's. All values fit: every side writes the same rows.
+
+``hatch run peers:bench conform`` adds pandera, which casts (``coerce``) and checks the columns' types, not whether a value was
+lost by the cast. DQX is not compared: its licence allows its use with Databricks' services only.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from gluewright_core.schema.conform import conform
@@ -84,3 +88,24 @@ RATIOS = {
     "text": ("text, conform", "text, casts", 1.15),
     "typed": ("typed, conform", "typed, casts", 1.15),
 }
+
+
+def _pandera(context: Context, rows: DataFrame) -> None:
+    # A peer is not always there.
+    from pandera.pyspark import Column, DataFrameSchema  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    schema = DataFrameSchema(
+        {field.name: Column(field.dataType, nullable=True, coerce=True) for field in _contract(context)}
+    )
+    _write(context, schema.validate(rows))
+
+
+if find_spec("pandera"):
+    SIDES |= {
+        "text, pandera": lambda context: _pandera(context, _text(context)),
+        "typed, pandera": lambda context: _pandera(context, _typed(context)),
+    }
+    RATIOS |= {
+        "text, beside pandera": ("text, conform", "text, pandera", 1.15),
+        "typed, beside pandera": ("typed, conform", "typed, pandera", 1.15),
+    }

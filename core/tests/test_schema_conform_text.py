@@ -6,6 +6,7 @@ import struct
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql.types import (
@@ -72,7 +73,14 @@ def _edited(text, edit):
     return text[:place] + added + text[place + dropped :]
 
 
-def test_random_texts_are_read_as_plain_python_reads_them(spark):
+@pytest.fixture
+def set_ansi(spark):
+    before = spark.conf.get("spark.sql.ansi.enabled")
+    yield lambda wanted: spark.conf.set("spark.sql.ansi.enabled", wanted)
+    spark.conf.set("spark.sql.ansi.enabled", before)
+
+
+def test_random_texts_are_read_as_plain_python_reads_them(spark, set_ansi):
     collected = []
 
     @settings(max_examples=TEXTS, database=None, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
@@ -87,11 +95,12 @@ def test_random_texts_are_read_as_plain_python_reads_them(spark):
     rows = spark.createDataFrame([(n, *(text for _ in columns)) for n, text in enumerate(collected)], incoming)
     answers = {}
     for ansi in ("true", "false"):
-        spark.conf.set("spark.sql.ansi.enabled", ansi)
+        set_ansi(ansi)
         conformed = conform(rows, CONTRACT, values=Mode.DISCARD_VALUE)
         answers[ansi] = [row.asDict() for row in conformed.rows.orderBy("n").collect()]
-        told = {row.n: row.columns for row in conformed.quarantine.selectExpr(
-            "CAST(get_json_object(original, '$.n') AS INT) AS n", "transform(problems, p -> p.column) AS columns").collect()}  # fmt: skip
+        number = "CAST(get_json_object(original, '$.n') AS INT) AS n"
+        quarantine = conformed.quarantine.selectExpr(number, "problems.column AS columns")
+        told = {row.n: row.columns for row in quarantine.collect()}
         for n, row in enumerate(answers[ansi]):
             assert [name for name in columns if row[name] is None] == told.get(n, []), collected[n]
     assert repr(answers["true"]) == repr(answers["false"])

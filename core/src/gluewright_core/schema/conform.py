@@ -125,7 +125,8 @@ PROBLEM = StructType([StructField(name, StringType()) for name in ("column", "ru
 QUARANTINE = StructType(
     [StructField("original", StringType()), StructField("problems", ArrayType(PROBLEM)), StructField("kept", BooleanType())]
 )
-"""A quarantined row: all of the incoming row as JSON (``pii`` withheld), what does not fit, and whether the row was written as well, without the values that do not fit."""
+"""A quarantined row: all of the incoming row as JSON (``pii`` withheld), what does not fit, and whether the row was written
+as well, without the values that do not fit."""
 
 
 @dataclass(frozen=True)
@@ -341,8 +342,8 @@ def conform(
 
     Args:
         rows: from any source, text or typed.
-        schema: the contract. Metadata of a field, at any depth: ``tags`` (a list; ``pii`` keeps values out of quarantine
-            and messages), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
+        schema: the contract. Metadata of a field, at any depth: ``tags`` (a list; ``pii`` keeps values out of quarantine and
+            messages), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
             dates and timestamps stand in text).
         dataset: its name, for messages.
         values: what happens to a value that does not fit.
@@ -420,7 +421,7 @@ class _Plan:
         if told:
             staged = staged.selectExpr(*carried, *(f"{column.check} AS {column.ok}" for column in told))
             carried += [column.ok for column in told]
-        staged = staged.selectExpr(*carried, f"{self._state(told)} AS state")
+        staged = staged.selectExpr(*carried, f"{self._state(told, len(carried))} AS state")
         problems = [column.problems for column in self._columns if column.problems]
         if self._unique_key:
             staged, problem = self._with_unique_key(staged, carried)
@@ -443,15 +444,17 @@ class _Plan:
     def _variant(self, column: _Column) -> str:
         return f"CASE WHEN NOT {column.ok} THEN {_as_text(column.raw, column.source)} END"
 
-    def _state(self, told: list[_Column]) -> str:
+    def _state(self, told: list[_Column], carried: int) -> str:
         judged = [column for column in self._columns if column.check and column not in self._variants]
         if not judged:
             return f"CAST({_FITS} AS TINYINT)"
+        # Beyond so many columns Spark generates no code for whole stages (spark.sql.codegen.maxFields), but smaller methods.
+        apart = carried <= 100
         worst = []
         for severity in (_FROZEN, _OUT, _KEPT):
             fitting = [_ok(column, told) for column in judged if column.severities == {severity}]
             if fitting:
-                worst.append(f"if({_all(fitting)}, {_FITS}, {severity})")
+                worst.append(f"if({_all(fitting, apart=apart)}, {_FITS}, {severity})")
         for column in judged:
             if len(column.severities) > 1:
                 worst.append(f"if({_ok(column, told)}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
@@ -471,7 +474,7 @@ class _Plan:
         withheld = any(column.pii for column in self._key)
         text = "NULL" if withheld else _as_json(_struct_sql((column.name, column.v) for column in self._key))
         path = ", ".join(column.name for column in self._key)
-        problem = _problem(path, "'unique'", "'another row has the same key'", text, severity)
+        problem = _problem(path, "unique", "another row has the same key", text, severity)
         return staged, f"CASE WHEN twice THEN array({problem}) END"
 
     def _quarantined(self, problems: list[str]) -> str:
@@ -494,7 +497,8 @@ class _Node:
         strict: the value, NULL in place of what does not fit.
         lossless: of ``x`` and its candidate: whether they are the same, and everything inside them; true for NULL.
             None if that is always so.
-        problems: an array of what does not fit, or NULL; None if everything always fits.
+        problems: an array of what does not fit, or NULL, of ``x`` and its candidate, if that is there already; None if
+            everything always fits.
         shown: ``x`` without what is tagged ``pii``; None if nothing is.
         bare: the candidate is ``x`` itself.
         output: whether it is part of the result.
@@ -506,7 +510,7 @@ class _Node:
     candidate: Callable[[str], str]
     strict: Callable[[str], str]
     lossless: Callable[[str, str], str] | None = None
-    problems: Callable[[str], str] | None = None
+    problems: Callable[..., str] | None = None
     shown: Callable[[str], str] | None = None
     bare: bool = False
     output: bool = True
@@ -579,7 +583,7 @@ class _Column:
     def problems(self) -> str | None:
         if self.mode is Mode.EVOLVE and not self.required and not self.extra:
             return None
-        return self.node.problems(self.raw) if self.node.problems else None
+        return self.node.problems(self.raw, self.v) if self.node.problems else None
 
     @property
     def shown(self) -> str:
@@ -743,9 +747,9 @@ class _Planner:
         }
         self._tell("extra", path, f"is not in the contract and {done[self._unknown]}")
 
-        def problems(x: str) -> str:
-            reason = "'the contract has no such column'"
-            problem = _problem(path, "'unknown_column'", reason, _as_text(x, field.dataType), _OUT)
+        def problems(x: str, _: str = "") -> str:
+            reason = "the contract has no such column"
+            problem = _problem(path, "unknown_column", reason, _as_text(x, field.dataType), _OUT)
             return f"CASE WHEN {x} IS NOT NULL THEN array({problem}) END"
 
         judged = self._unknown is Mode.DISCARD_ROW
@@ -770,16 +774,18 @@ class _Planner:
         def strict(x: str) -> str:
             return f"CASE WHEN {lossless(x, cast(x))} THEN {cast(x)} END" if lossless else cast(x)
 
-        def problems(x: str) -> str:
+        def problems(x: str, v: str = "") -> str:
+            v = v or cast(x)
             branches = []
             if required:
-                null = _problem(spot.path, f"'{spot.null_rule}'", "'NULL where a value is required'", "NULL", spot.severity)
+                null = _problem(spot.path, spot.null_rule, "NULL where a value is required", "NULL", spot.severity)
                 branches.append(f"WHEN {x} IS NULL THEN array({null})")
             if lossless:
-                rule, reason = reading.why(x, cast(x))
+                branches.append(f"WHEN {lossless(x, v)} THEN NULL")
                 text = "NULL" if withheld else _as_text(x, source)
-                problem = _problem(spot.path, rule, reason, text, spot.severity)
-                branches.append(f"WHEN NOT {lossless(x, cast(x))} THEN array({problem})")
+                for condition, rule, reason in reading.why(x, v):
+                    problem = _problem(spot.path, rule, reason, text, spot.severity)
+                    branches.append(f"WHEN {condition} THEN array({problem})")
             return f"CASE {' '.join(branches)} END"
 
         return _Node(
@@ -901,7 +907,7 @@ class _Planner:
             if key.problems:
                 parts.append(_each(f"map_keys({x})", k, key))
             if not key.bare:
-                problem = _problem(f"{spot.path}{{}}.key", "'map_key'", "'two keys become the same'", "NULL", spot.severity)
+                problem = _problem(f"{spot.path}{{}}.key", "map_key", "two keys become the same", "NULL", spot.severity)
                 parts.append(f"CASE WHEN {collide(x)} THEN array({problem}) END")
             if element.problems:
                 parts.append(_each(f"map_values({x})", e, element))
@@ -936,8 +942,8 @@ class _Planner:
     ) -> _Node:
         required = spot.nullable_in and not spot.nullable_out
 
-        def problems(x: str) -> str:
-            null = _problem(spot.path, f"'{spot.null_rule}'", "'NULL where a value is required'", "NULL", spot.severity)
+        def problems(x: str, _: str = "") -> str:
+            null = _problem(spot.path, spot.null_rule, "NULL where a value is required", "NULL", spot.severity)
             missing = f"array({null})" if required else "NULL"
             return f"CASE WHEN {x} IS NULL THEN {missing} {f'ELSE {inner(x)} ' if lossless else ''}END"
 
@@ -961,13 +967,17 @@ class _Planner:
         self._differences.append(Difference(kind, column, told))
 
 
+# A condition in SQL, a rule and a reason.
+_Cases = list[tuple[str, str, str]]
+
+
 @dataclass(frozen=True)
 class _Reading:
-    """How a simple value is read: its cast, when nothing was lost, and else why: a rule and a reason, in SQL."""
+    """How a simple value is read: its cast, when nothing was lost, and else why: the first case that holds."""
 
     candidate: Callable[[str], str]
     lossless: Callable[[str, str], str] | None = None
-    why: Callable[[str, str], tuple[str, str]] = lambda x, v: ("''", "''")
+    why: Callable[[str, str], _Cases] = lambda x, v: []
     bare: bool = False
 
 
@@ -1007,8 +1017,10 @@ def _reading(source: DataType, target: DataType, spot: _Place) -> _Reading:
 
 
 def _refused(source: DataType, target: DataType) -> _Reading:
-    reason = _text_literal(f"{_shown_type(source)} is not read as {_shown_type(target)}")
-    return _Reading(lambda x: f"CAST(NULL AS {_ddl(target)})", lambda x, v: f"{x} IS NULL", lambda x, v: ("'kind'", reason))
+    reason = f"{_shown_type(source)} is not read as {_shown_type(target)}"
+    return _Reading(
+        lambda x: f"CAST(NULL AS {_ddl(target)})", lambda x, v: f"{x} IS NULL", lambda x, v: [("true", "kind", reason)]
+    )
 
 
 def _limited(text: _Reading, length: int) -> _Reading:
@@ -1016,13 +1028,9 @@ def _limited(text: _Reading, length: int) -> _Reading:
         fits = f"({v} IS NULL OR char_length({v}) <= {length})"
         return f"({text.lossless(x, v)} AND {fits})" if text.lossless else fits
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        rule, reason = "'length'", f"'has more than {length} characters'"
-        if not text.lossless:
-            return rule, reason
-        inner_rule, inner_reason = text.why(x, v)
-        readable = text.lossless(x, v)
-        return f"if({readable}, {rule}, {inner_rule})", f"if({readable}, {reason}, {inner_reason})"
+    def why(x: str, v: str) -> _Cases:
+        readable = text.lossless(x, v) if text.lossless else "true"
+        return [(readable, "length", f"has more than {length} characters"), *text.why(x, v)]
 
     return _Reading(text.candidate, lossless, why, bare=text.bare)
 
@@ -1043,8 +1051,8 @@ def _number(source: DataType, target: DataType) -> _Reading:
             return f"({same} AND ({x} IS NULL OR {x} < {_BEYOND_LONG}))"
         return f"({same})"
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        return _choice(f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"is not exactly a {wanted}"))
+    def why(x: str, v: str) -> _Cases:
+        return [(f"{v} IS NULL", "range", f"does not fit {wanted}"), ("true", "precision", f"is not exactly a {wanted}")]
 
     return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
 
@@ -1068,7 +1076,7 @@ def _to_text(source: DataType) -> _Reading | None:
         return _Reading(
             lambda x: f"CAST({x} AS STRING)",
             lambda x, v: f"({x} IS NULL OR regexp_replace({v}, '(?!)', '') = {v})",
-            lambda x, v: ("'encoding'", "'is not UTF-8'"),
+            lambda x, v: [("true", "encoding", "is not UTF-8")],
         )
     simple = (*_NUMBERS, BooleanType, DateType, TimestampType, TimestampNTZType, StringType)
     return _Reading(lambda x: _as_text(x, source)) if isinstance(source, simple) else None
@@ -1082,7 +1090,7 @@ def _from_text(target: DataType, spot: _Place) -> _Reading | None:
     if isinstance(target, (FloatType, DoubleType)):
         return _floating(target)
     if isinstance(target, BooleanType):
-        return _Reading(_word, _both_or_none, lambda x, v: ("'format'", "'is neither true nor false'"))
+        return _Reading(_word, _both_or_none, lambda x, v: [("true", "format", "is neither true nor false")])
     if isinstance(target, BinaryType):
         return _Reading(lambda x: f"CAST({x} AS BINARY)")
     return _moment(target, spot) if isinstance(target, (DateType, TimestampType, TimestampNTZType)) else None
@@ -1113,11 +1121,10 @@ def _whole_number(wanted: str) -> _Reading:
     return _Reading(
         lambda x: f"try_cast({x} AS {wanted})",
         lossless,
-        lambda x, v: _choice(
-            f"{_matches(x, _WHOLE)} AND {x} <> '-0'",
-            ("range", f"does not fit {wanted}"),
-            ("format", "is not a whole number in plain digits"),
-        ),
+        lambda x, v: [
+            (f"{_matches(x, _WHOLE)} AND {x} <> '-0'", "range", f"does not fit {wanted}"),
+            ("true", "format", "is not a whole number in plain digits"),
+        ],
     )
 
 
@@ -1126,11 +1133,12 @@ def _decimal(target: DecimalType) -> _Reading:
     decimals = f"([.][0-9]{{1,{scale}}}0*)?" if scale else "([.]0+)?"
     exact = f"^-?(0|[1-9][0-9]*){decimals}{_END}"
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        precise = _choice(
-            f"{v} IS NULL", ("range", f"does not fit {wanted}"), ("precision", f"has more than {scale} decimals")
-        )
-        return _nested_choice(f"NOT {_matches(x, _PLAIN)}", ("format", "is not a number in plain digits"), precise)
+    def why(x: str, v: str) -> _Cases:
+        return [
+            (f"NOT {_matches(x, _PLAIN)}", "format", "is not a number in plain digits"),
+            (f"{v} IS NULL", "range", f"does not fit {wanted}"),
+            ("true", "precision", f"has more than {scale} decimals"),
+        ]
 
     return _Reading(
         lambda x: f"try_cast({x} AS {wanted})",
@@ -1157,10 +1165,12 @@ def _floating(target: DataType) -> _Reading:
         own = f"{x} IS NULL OR CAST({v} AS STRING) <=> {x}"
         return f"CASE WHEN {own} THEN true WHEN {v} IS NULL THEN false ELSE {short} OR {long} END"
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        beyond = f"abs({v}) = CAST('Infinity' AS DOUBLE) OR ({v} = 0)"
-        inner = _choice(beyond, ("range", f"does not fit {wanted}"), ("precision", f"has more digits than {wanted} holds"))
-        return _nested_choice(f"NOT {_matches(x, _FLOATING)}", ("format", "is not a number"), inner)
+    def why(x: str, v: str) -> _Cases:
+        return [
+            (f"NOT {_matches(x, _FLOATING)}", "format", "is not a number"),
+            (f"abs({v}) = CAST('Infinity' AS DOUBLE) OR {v} = 0", "range", f"does not fit {wanted}"),
+            ("true", "precision", f"has more digits than {wanted} holds"),
+        ]
 
     return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
 
@@ -1172,10 +1182,11 @@ def _date() -> _Reading:
         hyphens = f"locate('-', {x}) = 5 AND locate(if(day({v}) < 10, '-0', '-'), {x}, 6) = 8"
         return f"({x} IS NULL OR ({v} IS NOT NULL AND octet_length({x}) = 10 AND {hyphens} AND {x} >= '0001'))"
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        return _choice(
-            f"{_matches(x, _DATE)}", ("range", "is no day of the years 0001 to 9999"), ("format", "is not yyyy-MM-dd")
-        )
+    def why(x: str, v: str) -> _Cases:
+        return [
+            (_matches(x, _DATE), "range", "is no day of the years 0001 to 9999"),
+            ("true", "format", "is not yyyy-MM-dd"),
+        ]
 
     return _Reading(lambda x: f"try_cast({x} AS DATE)", lossless, why)
 
@@ -1192,12 +1203,16 @@ def _timestamp(target: DataType, spot: _Place) -> _Reading:
         known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN {plain} THEN true"
         return f"CASE {known} ELSE {_matches(x, pattern)} END"
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        formed = f"{_matches(x, _TIMESTAMP + (_ZONE + '?' if zoned else '') + _END)}"
-        told = (
-            f"is not yyyy-MM-dd HH:mm:ss, with up to 6 decimals{' and a zone such as +01:00' if zoned else ' and no zone'}"
-        )
-        return _choice(formed, ("range", "is no time of the years 0001 to 9999"), ("format", told))
+    def why(x: str, v: str) -> _Cases:
+        zone = "a zone such as +01:00" if zoned else "no zone"
+        return [
+            (
+                _matches(x, _TIMESTAMP + (f"{_ZONE}?" if zoned else "") + _END),
+                "range",
+                "is no time of the years 0001 to 9999",
+            ),
+            ("true", "format", f"is not yyyy-MM-dd HH:mm:ss, with up to 6 decimals and {zone}"),
+        ]
 
     return _Reading(lambda x: _utc_or_zoned(x, spot) if zoned else f"try_cast({x} AS TIMESTAMP_NTZ)", lossless, why)
 
@@ -1253,11 +1268,11 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
     def lossless(x: str, v: str) -> str:
         return f"({x} IS NULL OR {v} IS NOT NULL)"
 
-    def why(x: str, v: str) -> tuple[str, str]:
-        told = f"is not {pattern.pattern}"
-        return _choice(
-            f"{_matches(x, pattern.regex)}", ("range", "is no day or time of the years 0001 to 9999"), ("format", told)
-        )
+    def why(x: str, v: str) -> _Cases:
+        return [
+            (_matches(x, pattern.regex), "range", "is no day or time of the years 0001 to 9999"),
+            ("true", "format", f"is not {pattern.pattern}"),
+        ]
 
     return _Reading(candidate, lossless, why)
 
@@ -1276,7 +1291,7 @@ def _between_times(source: DataType, target: DataType) -> _Reading | None:
         return _Reading(
             lambda x: f"CAST({wall_clock(x)} AS DATE)",
             lambda x, v: f"(CAST({v} AS TIMESTAMP_NTZ) <=> {wall_clock(x)})",
-            lambda x, v: ("'precision'", "'has a time of day'"),
+            lambda x, v: [("true", "precision", "has a time of day")],
         )
     return None
 
@@ -1316,7 +1331,12 @@ def _as_json(x: str) -> str:
 
 
 def _problem(path: str, rule: str, reason: str, value: str, severity: int) -> str:
-    parts = [("column", _text_literal(path)), ("rule", rule), ("reason", reason), ("value", f"CAST({value} AS STRING)")]
+    parts = [
+        ("column", _text_literal(path)),
+        ("rule", _text_literal(rule)),
+        ("reason", _text_literal(reason)),
+        ("value", f"CAST({value} AS STRING)"),
+    ]
     return _struct_sql([*parts, ("severity", str(severity))])
 
 
@@ -1336,20 +1356,16 @@ def _pairwise(incoming: str, made: str, x: str, v: str, node: _Node, variable: s
     return f"({x} IS NULL OR ({v} IS NOT NULL AND forall({pairs}, {variable} -> {variable})))"
 
 
-def _all(conditions: Sequence[str]) -> str:
-    # Flat, where AND would be as deep as there are columns. What is said twice becomes a method of its own in the code that
-    # Spark generates; as one method, many checks would be longer than the 8,000 bytes up to which the JVM compiles.
+def _all(conditions: Sequence[str], *, apart: bool) -> str:
+    """Write AND, flat: as a tree it would be as deep as there are columns.
+
+    What is said twice becomes a method of its own in the code that Spark generates for whole stages. As one method, many
+    checks would be longer than the 8,000 bytes up to which the JVM compiles.
+    """
     every = ", ".join(conditions)
-    return conditions[0] if len(conditions) == 1 else f"(least({every}) AND greatest({every}))"
-
-
-def _choice(condition: str, yes: tuple[str, str], no: tuple[str, str]) -> tuple[str, str]:
-    return _nested_choice(condition, yes, (_text_literal(no[0]), _text_literal(no[1])))
-
-
-def _nested_choice(condition: str, yes: tuple[str, str], no: tuple[str, str]) -> tuple[str, str]:
-    rule, reason = (f"CASE WHEN {condition} THEN {_text_literal(yes[place])} ELSE {no[place]} END" for place in (0, 1))
-    return rule, reason
+    if len(conditions) == 1:
+        return conditions[0]
+    return f"(least({every}) AND greatest({every}))" if apart else f"least({every})"
 
 
 def _struct_sql(parts: Iterable[tuple[str, str]]) -> str:
