@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from pyspark.sql.types import DateType, DoubleType, StringType, StructField, StructType
 
-from gluewright_core.errors import RowsOutsidePartitions, TableMismatch, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdate, RowsOutsidePartitions, TableMismatch, TableUnsupported
 from gluewright_core.storage import open_storage
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
 from gluewright_testing.compare import assert_same_rows
@@ -89,6 +89,20 @@ def test_the_same_run_publishes_once_and_another_publishes_over_it(place):
     repeated = table.publish(place.orders([]), run="run-1", replace=ALL)
     assert (repeated.repeated, repeated.rows) == (True, 3)
     assert_same_rows(table.read(), place.orders([*AGAIN, FIRST[2]]))
+
+
+def test_rows_made_from_an_older_version_of_the_table_are_refused(place):
+    table = place.table()
+    started = table.version()
+    table.publish(place.orders(FIRST), run="run-1", replace=ALL, since=started)
+    read = table.version()
+    table.publish(place.orders(AGAIN), run="run-2", replace=[DAY], since=read)
+    before = table.read().collect()
+    for stale in (started, read):
+        with pytest.raises(ConcurrentUpdate):
+            table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=stale)
+    assert sorted(table.read().collect()) == sorted(before)
+    table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=table.version())
 
 
 def test_rows_outside_the_partitions_to_replace_stop_the_publish(place):

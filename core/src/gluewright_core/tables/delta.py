@@ -32,12 +32,18 @@ class DeltaTable(ManagedTable):
 
     using = "delta"
 
-    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
+    def version(self) -> str:  # noqa: D102
+        return str(self._history()[0]["version"]) if self.exists() else ""
+
+    def publish(  # noqa: D102
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
+    ) -> Published:
         rows = arranged(rows, self.spec)
         self._create()
         mine = self._commits(run)
         if mine and mine[0]["action"] != "undo":
             return self._published(run, next(c for c in mine if c["action"] == "publish"), repeated=True)
+        self._refuse_later(run, since)
         options = {
             "txnAppId": f"gluewright/{run}",
             "txnVersion": str(len(mine) + 1),

@@ -32,11 +32,17 @@ class IcebergTable(ManagedTable):
 
     using = "iceberg"
 
-    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
+    def version(self) -> str:  # noqa: D102
+        return str(self._current() or "") if self.exists() else ""
+
+    def publish(  # noqa: D102
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
+    ) -> Published:
         rows = arranged(rows, self.spec)
         self._create()
         if done := self._snapshot_of(run):
             return self._published(run, done, repeated=True)
+        self._refuse_later(run, since)
         inside = "true"
         if not isinstance(replace, Replace):
             wanted = [values_of(self.spec.partition_by, partition) for partition in replace]

@@ -95,7 +95,17 @@ class Table(ABC):
         """Read the table's published rows; an empty DataFrame of the declared schema when it does not exist yet."""
 
     @abstractmethod
-    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:
+    def version(self) -> str:
+        """Tell the table's version, for a publish that must be refused when anything was published since.
+
+        Returns:
+            A token; empty while there is no table.
+        """
+
+    @abstractmethod
+    def publish(
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
+    ) -> Published:
         """Replace partitions by rows, in one switch where the table kind has one.
 
         Creates the table when it does not exist. Publishing the same run twice changes nothing.
@@ -105,6 +115,8 @@ class Table(ABC):
             run: the logical run's id: the same in every attempt, another for every other run.
             replace: :data:`ALL`, :data:`TOUCHED`, or the partitions, such as ``[{"dt": date(2013, 1, 31)}]``; one that has
                 no rows is emptied.
+            since: the :meth:`version` from before the table was read, for rows that were made from its own: whatever
+                another run published since is a conflict, not only the same partitions.
 
         Returns:
             What was done.

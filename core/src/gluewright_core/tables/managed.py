@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gluewright_core.effects import effect
+from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.tables.guard import explained
 from gluewright_core.tables.interface import Table, TableSpec
 from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
@@ -38,6 +39,18 @@ class ManagedTable(Table):
         if not self.exists():
             return self._spark.createDataFrame([], self.spec.schema)
         return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+
+    def _refuse_later(self, run: str, since: str | None) -> None:
+        """Refuse rows that were made from an older version of the table than it has now.
+
+        A commit between this look and ours is found out by the format, where it touches the same partitions.
+        """
+        created_since = since == "" and self.version() in {"", "0"}
+        if since is not None and self.version() != since and not created_since:
+            raise ConcurrentUpdate(
+                f"{self.spec.name}: another run published after run {run} began to read it; run it again on the table as "
+                "it is now"
+            )
 
     def _create(self) -> None:
         if self.exists():

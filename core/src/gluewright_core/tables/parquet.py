@@ -60,18 +60,25 @@ class ParquetTable(Table):
             return self._spark.createDataFrame([], self.spec.schema)
         return self._spark.table(self.spec.name).select([f"`{name}`" for name in self.spec.schema.names])
 
-    def publish(self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition]) -> Published:  # noqa: D102
+    def version(self) -> str:  # noqa: D102
+        return str(self._switching.version())
+
+    def publish(  # noqa: D102
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
+    ) -> Published:
         self._prepare()
         with suppress(ConcurrentUpdate):  # another run is switching now: whether it matters is found out below
             self._switching.settle(run)
         if done := self._switching.receipt(run):
             return self._published(done, repeated=True)
-        since = self._switching.version()
+        began = self._switching.version() if since is None else int(since)
         staged = write_aside(rows, self.spec, self._storage, self._folder, run)
         try:
             wanted = targets(staged, self.spec, replace)
             uris = {values: prefix and self._uri(prefix) for values, prefix in wanted.items()}
-            receipt = self._switching.publish(run, uris, since=since, rows=staged.rows, whole=replace is ALL)
+            receipt = self._switching.publish(
+                run, uris, since=began, rows=staged.rows, whole=replace is ALL, alone=since is not None
+            )
         except PublishTakenOver:
             raise
         except (ConcurrentUpdate, RowsOutsidePartitions, TableMismatch):

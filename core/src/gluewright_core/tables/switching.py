@@ -104,7 +104,14 @@ class Switching:
                 self._finish(lease, self._documents.read("head"))
 
     def publish(
-        self, run: str, targets: Mapping[Values, str | None], *, since: int, rows: int, whole: bool = False
+        self,
+        run: str,
+        targets: Mapping[Values, str | None],
+        *,
+        since: int,
+        rows: int,
+        whole: bool = False,
+        alone: bool = False,
     ) -> Receipt:
         """Move partitions to their new locations.
 
@@ -114,6 +121,7 @@ class Switching:
             since: the version at the run's start: a partition moved by another run since then is a conflict.
             rows: how many rows the run has written, for its receipt.
             whole: the whole table is replaced: partitions that are not among the targets are dropped.
+            alone: a move of any other partition since the run's start is a conflict too.
 
         Returns:
             The receipt.
@@ -125,7 +133,7 @@ class Switching:
             head = self._finish(lease, self._documents.read("head"))
             if done := self.receipt(run):
                 return done
-            self._refuse_conflicts(run, head, since, None if whole else set(targets))
+            self._refuse_conflicts(run, head, since, None if whole or alone else set(targets))
             current = self._catalog.locations(self._table, None if whole else list(targets))
             wanted = {**dict.fromkeys(current), **targets} if whole else targets
             moves = [Move(partition, current.get(partition), after) for partition, after in wanted.items()]
