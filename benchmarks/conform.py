@@ -3,8 +3,8 @@
 Every side reads 20 columns of a realistic mix from files and writes Parquet. The *text* sides read CSV, the *typed* sides
 Parquet whose numbers and times are a little wider than the contract's. All values fit: every side writes the same rows.
 
-``hatch run peers:bench conform`` adds pandera, which casts (``coerce``) and checks the columns' types, not whether a value was
-lost by the cast. DQX is not compared: its licence allows its use with Databricks' services only.
+``hatch run peers:bench conform`` adds pandera, which casts (``coerce``) and checks the columns' types, not whether a value
+was lost by the cast. DQX is not compared: its licence allows its use with Databricks' services only.
 """
 
 from __future__ import annotations

@@ -544,18 +544,14 @@ def test_nothing_in_gives_nothing_out(spark):
     assert values(untyped) == [(None, [])]
 
 
-def test_five_hundred_columns_are_planned_in_seconds(spark):
-    import time
-
+@pytest.mark.timeout(120)
+def test_five_hundred_columns_are_planned_and_judged(spark):
     kinds = [INT, DecimalType(10, 2), DateType(), TimestampType(), DoubleType()]
-    wide = fields(**{f"c{n}": kinds[n % 5] for n in range(500)})
     rows = spark.range(20).selectExpr(*(f"'1' AS c{n}" for n in range(500)))
-    started = time.perf_counter()
-    conformed = conform(rows, wide)
+    conformed = conform(rows, fields(**{f"c{n}": kinds[n % 5] for n in range(500)}))
     assert conformed.rows.count() == 0
-    [first, *_] = conformed.quarantine.limit(1).collect()
-    assert len(first.problems) == 200
-    assert time.perf_counter() - started < 60
+    [first] = conformed.quarantine.limit(1).collect()
+    assert [problem.column for problem in first.problems] == [f"c{n}" for n in range(500) if n % 5 in {2, 3}]
 
 
 def test_the_file_works_alone(tmp_path):
