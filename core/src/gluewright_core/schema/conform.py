@@ -65,7 +65,7 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import count
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -193,7 +193,7 @@ class Counts:
 
 # What becomes of a row, the worst of its problems.
 _FITS, _KEPT, _OUT, _FROZEN = range(4)
-_STATE, _QUARANTINE = "_conform_state", "_conform_quarantine"
+_STATE, _QUARANTINE, _TOLD = "_conform_state", "_conform_quarantine", "_conform_told"
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,13 @@ class Conformed:
         checked: every incoming row: its conformed values, what became of it, and what quarantine tells of it.
         differences: between the incoming columns and the contract's.
         dataset: the name used in messages.
+        certain: every row fits by its types alone, so there is nothing to check or count.
     """
 
     checked: DataFrame
     differences: tuple[Difference, ...]
     dataset: str
+    certain: bool
     _columns: tuple[str, ...]
     _may_freeze: bool
 
@@ -231,7 +233,26 @@ class Conformed:
     @property
     def quarantine(self) -> DataFrame:
         """What does not fit, with the columns of `QUARANTINE`."""
-        return self.checked.filter(f"{self._state} > {_FITS}").select(f"{_quoted(self.checked.columns[-1])}.*")
+        return self.quarantine_with()
+
+    def quarantine_with(self, *columns: str) -> DataFrame:
+        """Return quarantine with some of the conformed columns behind it, such as those that partition the table.
+
+        Args:
+            columns: of the contract; NULL where their own value does not fit.
+        """
+        unfit = self.checked.filter(f"{self._state} > {_FITS}")
+        return unfit.select(f"{_quoted(self.checked.columns[-1])}.*", *map(_quoted, columns))
+
+    @property
+    def outcomes(self) -> dict[str, Column]:
+        """Conditions over ``checked``: whether a row is ``written``, ``quarantined``, ``kept`` (in both) or ``frozen``."""
+        return {
+            "written": F.expr(f"{self._state} < {_OUT}"),
+            "quarantined": F.expr(f"{self._state} > {_FITS}"),
+            "kept": F.expr(f"{self._state} = {_KEPT}"),
+            "frozen": F.expr(f"{self._state} = {_FROZEN}"),
+        }
 
     def counts(self) -> Counts:
         """Count what became of the rows, in one pass over them.
@@ -297,7 +318,7 @@ class Conformed:
         raise ContractBroken("\n".join(lines))
 
     def observed(self, observation: Observation) -> Conformed:
-        """Count while the rows are used, without a pass of its own: ``read``, ``written``, ``quarantined``, ``kept``.
+        """Count while the rows are used, without a pass of its own: ``read`` and each of :attr:`outcomes`.
 
         Args:
             observation: is filled by the first action on the result's ``rows`` or ``quarantine``.
@@ -310,13 +331,9 @@ class Conformed:
             >>> conform(raw, contract).observed(seen).rows.write.parquet(...)     # doctest: +SKIP
             >>> seen.get["quarantined"]                                           # doctest: +SKIP
         """
-        numbers = {
-            "read": "count(1)",
-            "written": f"count_if({self._state} < {_OUT})",
-            "quarantined": f"count_if({self._state} > {_FITS})",
-            "kept": f"count_if({self._state} = {_KEPT})",
-        }
-        watched = self.checked.observe(observation, *(F.expr(sql).alias(name) for name, sql in numbers.items()))
+        numbers = {"read": F.lit(True), **self.outcomes}
+        counted = (F.count(F.when(condition, True)).alias(name) for name, condition in numbers.items())
+        watched = self.checked.observe(observation, *counted)
         return replace(self, checked=watched)
 
     @property
@@ -337,6 +354,7 @@ def conform(
     columns: Mode = Mode.DISCARD_VALUE,
     key: Sequence[str] = (),
     unique_key: bool = False,
+    problems: str = "",
 ) -> Conformed:
     """Hold rows to a contract.
 
@@ -351,6 +369,8 @@ def conform(
         key: columns that must not be NULL.
         unique_key: send every row whose key another row has too to quarantine: all of them, since none is better than
             the others. Only rows that fit otherwise are compared. This shuffles the rows.
+        problems: an incoming column of type ``array<struct>`` of `PROBLEM`, with what the caller found wrong with a row; a
+            row with any goes to quarantine. The column itself is no part of the data.
 
     Returns:
         Rows and quarantine, lazily.
@@ -361,11 +381,23 @@ def conform(
     """
     try:
         zone = rows.sparkSession.conf.get("spark.sql.session.timeZone")
-        plan = _Plan(rows.schema, schema, values, columns, tuple(key), unique_key=unique_key, zone=zone)
+        incoming = rows.drop(problems) if problems else rows
+        if problems:
+            rows = rows.select(*map(_quoted, incoming.columns), F.col(_quoted(problems)).alias(_TOLD))
+        plan = _Plan(
+            incoming.schema,
+            schema,
+            values,
+            columns,
+            tuple(key),
+            unique_key=unique_key,
+            has_problems=bool(problems),
+            zone=zone,
+        )
         checked = plan.applied_to(rows)
     except ContractBroken as broken:
         raise ContractBroken(f"{dataset}: {broken}") if dataset else broken from None
-    return Conformed(checked, tuple(plan.differences), dataset, tuple(plan.output), plan.may_freeze)
+    return Conformed(checked, tuple(plan.differences), dataset, plan.certain, tuple(plan.output), plan.may_freeze)
 
 
 class _Plan:
@@ -380,9 +412,11 @@ class _Plan:
         key: tuple[str, ...],
         *,
         unique_key: bool,
+        has_problems: bool,
         zone: str | None,
     ) -> None:
         self.differences: list[Difference] = []
+        self._told = has_problems
         self._incoming, self._unique_key, self._frozen_key = incoming, unique_key, Mode(values) is Mode.FREEZE
         self._planner = _Planner(Mode(unknown), self.differences, utc=zone in {"UTC", "Etc/UTC"})
         _require_distinct(incoming, "the incoming rows have")
@@ -412,7 +446,7 @@ class _Plan:
         Its projections stand on one another so that each cast is evaluated once: Spark merges two only where it would not
         evaluate anything twice.
         """
-        raw = rows.toDF(*(f"r{place}" for place in range(len(rows.columns))))
+        raw = rows.toDF(*(f"r{place}" for place in range(len(self._incoming))), *([_TOLD] if self._told else []))
         carried = list(raw.columns)
         candidates = [f"{column.candidate} AS {column.v}" for column in self._columns if not column.bare]
         staged = raw.selectExpr(*carried, *candidates) if candidates else raw
@@ -423,12 +457,20 @@ class _Plan:
             carried += [column.ok for column in told]
         staged = staged.selectExpr(*carried, f"{self._state(told, len(carried))} AS state")
         problems = [column.problems for column in self._columns if column.problems]
+        if self._told:
+            problems.append(f"transform({_TOLD}, p -> {_with_severity('p', _OUT)})")
         if self._unique_key:
             staged, problem = self._with_unique_key(staged, carried)
             problems.append(problem)
         names = _free_names([_STATE, _QUARANTINE], self.output)
         finished = [F.expr(sql).alias(name, metadata=metadata) for name, sql, metadata in self._outputs]
         return staged.select(*finished, F.col("state").alias(names[0]), F.expr(self._quarantined(problems)).alias(names[1]))
+
+    @property
+    def certain(self) -> bool:
+        """Whether every row fits by its types alone."""
+        judged = (column for column in self._columns if column.check and column not in self._variants)
+        return not (self._told or self._unique_key or any(judged))
 
     @property
     def may_freeze(self) -> bool:
@@ -445,9 +487,9 @@ class _Plan:
         return f"CASE WHEN NOT {column.ok} THEN {_as_text(column.raw, column.source)} END"
 
     def _state(self, told: list[_Column], carried: int) -> str:
-        judged = [column for column in self._columns if column.check and column not in self._variants]
-        if not judged:
+        if self.certain:
             return f"CAST({_FITS} AS TINYINT)"
+        judged = [column for column in self._columns if column.check and column not in self._variants]
         # Beyond so many columns Spark generates no code for whole stages (spark.sql.codegen.maxFields), but smaller methods.
         apart = carried <= 100
         worst = []
@@ -455,6 +497,8 @@ class _Plan:
             fitting = [_ok(column, told) for column in judged if column.severities == {severity}]
             if fitting:
                 worst.append(f"if({_all(fitting, apart=apart)}, {_FITS}, {severity})")
+        if self._told:
+            worst.append(f"if(coalesce(size({_TOLD}), 0) > 0, {_OUT}, {_FITS})")
         for column in judged:
             if len(column.severities) > 1:
                 worst.append(f"if({_ok(column, told)}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
@@ -518,6 +562,11 @@ class _Node:
     must: bool = False
     leaf: bool = True
     severities: frozenset[int] = frozenset()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether it stays as it is inside another value: a leaf that is checked is taken out where it does not fit."""
+        return self.bare and not (self.leaf and self.lossless)
 
     def whole(self, x: str, v: str) -> str | None:
         """Write whether nothing of ``x`` is missing in its strict value ``v``."""
@@ -805,7 +854,8 @@ class _Planner:
         _require_distinct(target, f"{spot.path}: the contract's struct has")
         fields = list(self.fields(source, target, f"{spot.path}.", spot.mode, within=spot))
         in_place = [field.place for field in fields] == list(range(len(source)))
-        bare = in_place and all(field.node.bare and field.node.output and field.name == field.original for field in fields)
+        same = (field.node.untouched and field.node.output and field.name == field.original for field in fields)
+        bare = in_place and all(same)
         kept = [field for field in fields if field.node.output]
         fatal = [field for field in kept if field.node.must and _KEPT in field.severities]
 
@@ -852,7 +902,7 @@ class _Planner:
         fatal = element.must and _KEPT in element.severities
 
         def value(x: str) -> str:
-            made = x if element.bare else f"transform({x}, {e} -> {element.strict(e)})"
+            made = x if element.untouched else f"transform({x}, {e} -> {element.strict(e)})"
             return f"CASE WHEN NOT exists({made}, {e} -> {e} IS NULL) THEN {made} END" if fatal else made
 
         def lossless(x: str, v: str) -> str:
@@ -864,7 +914,7 @@ class _Planner:
         def shown(x: str) -> str:
             return f"transform({x}, {e} -> {element.shown(e)})" if element.shown else x
 
-        bare = element.bare and not fatal
+        bare = element.untouched and not fatal
         return self._complex(
             spot,
             value,
@@ -891,8 +941,8 @@ class _Planner:
         def value(x: str) -> str:
             values = f"transform(map_values({x}), {e} -> {element.strict(e)})"
             conditions = [f"NOT exists({values}, {e} -> {e} IS NULL)"] if fatal else []
-            if key.bare:
-                made = x if element.bare else f"transform_values({x}, ({k}, {e}) -> {element.strict(e)})"
+            if key.untouched:
+                made = x if element.untouched else f"transform_values({x}, ({k}, {e}) -> {element.strict(e)})"
             else:
                 made = f"map_from_arrays({keys(x)}, {values})"
                 # A map cannot be made with a NULL key or two equal ones.
@@ -906,7 +956,7 @@ class _Planner:
             parts = []
             if key.problems:
                 parts.append(_each(f"map_keys({x})", k, key))
-            if not key.bare:
+            if not key.untouched:
                 problem = _problem(f"{spot.path}{{}}.key", "map_key", "two keys become the same", "NULL", spot.severity)
                 parts.append(f"CASE WHEN {collide(x)} THEN array({problem}) END")
             if element.problems:
@@ -916,9 +966,9 @@ class _Planner:
         def shown(x: str) -> str:
             return f"transform_values({x}, ({k}, {e}) -> {element.shown(e)})" if element.shown else x
 
-        bare = key.bare and element.bare and not fatal
-        may_fail = element.problems or not key.bare
-        severities = key.severities | element.severities | frozenset(() if key.bare else {spot.severity})
+        bare = key.untouched and element.untouched and not fatal
+        may_fail = element.problems or not key.untouched
+        severities = key.severities | element.severities | frozenset(() if key.untouched else {spot.severity})
         return self._complex(
             spot,
             value,
@@ -1177,10 +1227,16 @@ def _floating(target: DataType) -> _Reading:
 
 def _date() -> _Reading:
     def lossless(x: str, v: str) -> str:
-        # Proof that Spark, which reads much more, read yyyy-MM-dd: no pattern, because patterns cost more than the cast. Ten
-        # bytes with hyphens fifth and eighth; a day below ten begins with 0; no sign, no year 0.
-        hyphens = f"locate('-', {x}) = 5 AND locate(if(day({v}) < 10, '-0', '-'), {x}, 6) = 8"
-        return f"({x} IS NULL OR ({v} IS NOT NULL AND octet_length({x}) = 10 AND {hyphens} AND {x} >= '0001'))"
+        # Spark reads much more, so its date proves little; a pattern would prove all, but costs more than the cast. Ten
+        # bytes that begin with a digit other than 0, whose year is below 10000 and so has four digits, and that end with a
+        # hyphen and the day in two: that leaves two for the month.
+        canonical = (
+            f"{_begins_with_year(x)} AND {v} <= DATE'9999-12-31' AND endswith({x}, {_two_digits('-', f'day({v})', 32)})"
+        )
+        known = (
+            f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN octet_length({x}) = 10 AND {canonical} THEN true"
+        )
+        return f"CASE {known} ELSE {_matches(x, '^(?!0000)' + _DATE[1:])} END"
 
     def why(x: str, v: str) -> _Cases:
         return [
@@ -1193,13 +1249,16 @@ def _date() -> _Reading:
 
 def _timestamp(target: DataType, spot: _Place) -> _Reading:
     zoned = isinstance(target, TimestampType)
+    wanted = _ddl(target)
     pattern = f"^(?!0000){_TIMESTAMP[1:]}{_ZONE + '?' if zoned else ''}{_END}"
 
     def lossless(x: str, v: str) -> str:
-        # As for dates: 19 bytes, the last hyphen eighth, the first two colons where they belong, and seconds of two digits.
-        second = f"pmod(unix_seconds({v}), 60)" if zoned else f"second({v})"
-        colon = f"locate(CASE WHEN {second} >= 10 THEN ':' WHEN {second} > 0 THEN ':0' ELSE ':00' END, {x}, 15) = 17"
-        plain = f"octet_length({x}) = 19 AND locate('-', {x}, 6) = 8 AND locate(':', {x}) = 14 AND {colon} AND {x} >= '0001'"
+        # As for dates: 19 bytes that end with a colon and the seconds in two digits leave two for every other part, unless
+        # they are a zone's minutes behind a text as short as can be: then the fourteenth byte is no colon.
+        second = f"CAST(pmod(unix_seconds({v}), 60) AS INT)" if zoned else f"second({v})"
+        last = f"{v} < {wanted}'9999-12-31 00:00:00{'Z' if zoned else ''}'"
+        ends = f"endswith({x}, {_two_digits(':', second, 60)}) AND substring(CAST({x} AS BINARY), 14, 1) = X'3A'"
+        plain = f"octet_length({x}) = 19 AND {_begins_with_year(x)} AND {last} AND {ends}"
         known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN {plain} THEN true"
         return f"CASE {known} ELSE {_matches(x, pattern)} END"
 
@@ -1215,6 +1274,15 @@ def _timestamp(target: DataType, spot: _Place) -> _Reading:
         ]
 
     return _Reading(lambda x: _utc_or_zoned(x, spot) if zoned else f"try_cast({x} AS TIMESTAMP_NTZ)", lossless, why)
+
+
+def _begins_with_year(x: str) -> str:
+    return f"{x} >= '1' AND {x} < ':'"
+
+
+def _two_digits(mark: str, number: str, limit: int) -> str:
+    texts = ", ".join(f"'{mark}{place:02}'" for place in range(limit))
+    return f"get(array({texts}), {number})"
 
 
 def _utc_or_zoned(x: str, spot: _Place) -> str:
@@ -1337,6 +1405,11 @@ def _problem(path: str, rule: str, reason: str, value: str, severity: int) -> st
         ("reason", _text_literal(reason)),
         ("value", f"CAST({value} AS STRING)"),
     ]
+    return _struct_sql([*parts, ("severity", str(severity))])
+
+
+def _with_severity(problem: str, severity: int) -> str:
+    parts = [(name, f"{problem}.{_quoted(name)}") for name in PROBLEM.names]
     return _struct_sql([*parts, ("severity", str(severity))])
 
 
