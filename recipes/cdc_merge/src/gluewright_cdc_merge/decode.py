@@ -1,0 +1,1001 @@
+# gluewright-cdc-merge 0.1.0
+"""Decode the records of change feeds into change rows, whatever the feed; what cannot be decoded goes to quarantine.
+
+This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer. Everything is native Spark
+SQL, one narrow pass without a shuffle, with the same answer on Spark 3.5 and 4.1, with ANSI on and off, in every time zone.
+
+=============================  =====================================  ============  ===============================
+feed                           upsert; delete; truncate               sequence      key of a delete
+=============================  =====================================  ============  ===============================
+:func:`debezium` (enveloped)   c, r, u; d; t                          PostgreSQL's  message key, else ``before``
+:func:`debezium_flattened`     c, r, u; d or ``__deleted``; none      PostgreSQL's  message key, else the row
+:func:`dms` (AWS DMS on S3)    I, U or nothing (full load); D; none   as told       the row
+:func:`plain`                  as told                                as told       the row
+=============================  =====================================  ============  ===============================
+
+PostgreSQL's sequence is the pair of numbers in ``source.sequence``, last commit and own position, of which the first may be
+null; without it ``source.lsn``. It is emission order, and places incremental-snapshot rows too. ``source.ts_ms`` ties within
+a transaction, and ``lsn`` alone runs backwards where transactions interleave.
+
+**Values** become the types of the table's columns, without loss, or the record goes to quarantine:
+
+======================  =====================================================================================================
+to                      from
+======================  =====================================================================================================
+decimal                 text, a number, the base64 of unscaled bytes (``precise``), ``{"scale": ..., "value": base64}``
+float, double           a number, ``NAN``, ``POSITIVE_INFINITY``, ``NEGATIVE_INFINITY``, and what a decimal is read from
+date                    days since 1970-01-01; ``2024-01-05``, also with ``Z`` or midnight behind it
+timestamp, with and     millis, micros or nanos since 1970-01-01 in UTC; ``2024-01-05T10:00:00.5Z``; without a zone it is UTC
+without zone
+whole number, boolean   its text; ``0`` and ``1`` are booleans too; ``TIME`` comes as a number and stays one
+binary                  base64
+text                    anything, as it comes: JSON, UUID, enums, ``TIME`` as text
+array of these          a JSON array
+======================  =====================================================================================================
+
+Where records carry Kafka Connect's schema, it tells how decimals and timestamps are written; else the caller does.
+Connect's JSON converter must write decimals as base64, its default (``decimal.format``).
+
+Sources: "Debezium connector for PostgreSQL", "New Record State Extraction" (Debezium's documentation), "Using Amazon S3 as a
+target for AWS Database Migration Service" (its user guide).
+
+Example:
+    >>> decoded = debezium(kafka, orders, ["id"], key="key")                     # doctest: +SKIP
+    >>> merge(table, tombstones, decoded.changes, now=started)                   # doctest: +SKIP
+    >>> decoded.quarantine.write.parquet(...)                                    # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    CharType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegralType,
+    MapType,
+    NullType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+    VarcharType,
+)
+
+PLACEHOLDER = "__debezium_unavailable_value"
+"""What Debezium writes for a large value that an update left as it was (``unavailable.value.placeholder``)."""
+
+Unit = Literal["millis", "micros", "nanos"]
+Decimals = Literal["text", "precise"]
+
+
+class FeedUnsupported(Exception):  # noqa: N818
+    """A feed cannot be decoded as asked: by the columns it has, or the types they should become. No record was read."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded feed, lazily: three filters of ``records``; persist that to use more than one of them in one pass.
+
+    The records read are those of ``changes``, ``quarantine`` and ``ignored`` together, each counted by its sum of ``record``
+    (quarantine: by its rows).
+
+    Attributes:
+        records: every change, quarantined and ignored record; ``what`` tells which it is.
+    """
+
+    records: DataFrame
+
+    @property
+    def changes(self) -> DataFrame:
+        """The changes.
+
+        ``op`` (``upsert``, ``delete``, ``truncate``), ``key``, ``sequence``, ``row`` (NULL but for upserts), ``unset`` (the
+        names of columns that the change says nothing about, NULL for none; only of feeds that have partial changes), ``old_key``
+        (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``.
+
+        An update that changes the key is two rows: a delete of the old key with ``record`` 1, an upsert of the new with 0.
+        """
+        named = ["op", "key", "sequence", "row", "unset", "old_key", "kind", "record"]
+        return self.records.where("what = 'change'").select([name for name in named if name in self.records.columns])
+
+    @property
+    def quarantine(self) -> DataFrame:
+        """Records that are no valid change: ``original`` (as JSON), ``problems``, ``kept`` (always false)."""
+        return self.records.where("what = 'quarantined'").selectExpr("original", "problems", "false AS kept")
+
+    @property
+    def ignored(self) -> DataFrame:
+        """Records that are no change: the ``kind`` of each, the ``reason``, and ``record`` (always 1)."""
+        return self.records.where("what = 'ignored'").select("kind", "reason", "record")
+
+
+def debezium(
+    records: DataFrame,
+    columns: StructType,
+    keys: Sequence[str],
+    *,
+    value: str = "value",
+    key: str | None = None,
+    sequence_by: Sequence[str] = (),
+    placeholder: str = PLACEHOLDER,
+    decimals: Decimals = "text",
+    timestamps: Unit = "micros",
+) -> Decoded:
+    """Decode Debezium's change events, with their envelope.
+
+    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. Ignored: null
+    values (tombstones), heartbeats, and logical messages (``m``).
+
+    Args:
+        records: one event a row.
+        columns: the table's columns; those tagged ``pii`` in their metadata are withheld from quarantine.
+        keys: the table's key columns; none if it has no key, and then nothing but truncates can be merged.
+        value: the column with the envelope: JSON as text or binary, or a struct; with or without Connect's ``schema`` and
+            ``payload`` around it.
+        key: the column with the message key, in the same forms, if the records have it.
+        sequence_by: SQL expressions that order the changes of a key, over ``source``, ``ts_ms``, ``ts_us``, ``ts_ns`` and
+            the other columns of ``records``, such as ``source.pos`` or ``offset``; PostgreSQL's own sequence if none.
+        placeholder: the connector's ``unavailable.value.placeholder``.
+        decimals: how decimals are written where the record does not tell: ``text`` (or numbers), or ``precise``.
+        timestamps: the unit of timestamps that are numbers where the record does not tell.
+
+    Raises:
+        FeedUnsupported: naming the column that is not there, or its type.
+    """
+    frame, envelope = _enveloped(records, value)
+    source = _source(envelope("source"))
+    times = {name: f"try_cast({envelope(name)[0]} AS BIGINT)" for name in ("ts_ms", "ts_us", "ts_ns")}
+    view = _replacing(frame, {"source": source, **times})
+    pair = _pair(_first(view, "source.sequence"), _first(view, "source.lsn"))
+    message, message_type = _message(records, key)
+    tables = {name: envelope(name) for name in ("before", "after")}
+    op = envelope("op")[0]
+    empty = " AND ".join(f"{envelope(name)[0]} IS NULL" for name in ("op", "before", "after", "source"))
+    whole = _quoted(value)
+    wrapped_null = f"CAST({whole} AS STRING) RLIKE '\"payload\" *: *null'" if envelope.text else "false"
+    ignored = (
+        f"CASE WHEN {whole} IS NULL OR ({empty} AND {wrapped_null}) OR {envelope.null} THEN 'tombstone'"
+        f" WHEN {empty} AND {envelope('ts_ms')[0]} IS NOT NULL THEN 'heartbeat' WHEN {op} = 'm' THEN 'logical message' END"
+    )
+    staged = _with_sequence(view, sequence_by, pair).selectExpr(
+        "_sequence",
+        f"{op} AS _kind",
+        _operation(op, upserts="cru", deletes="d", truncates="t"),
+        f"{ignored} AS _ignored",
+        f"CASE WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _broken",
+        f"{tables['after'][0]} AS _after",
+        f"{tables['before'][0]} AS _before",
+        f"{message} AS _message",
+        f"{op} = 'u' AS _partial",
+        f"{envelope.fields} AS _fields",
+        f"{whole} AS _original",
+    )
+    after, before = _Image("_after", tables["after"][1]), _Image("_before", tables["before"][1])
+    how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=envelope.text)
+    feed = _Feed(after, [_Image("_message", message_type), before], before, partial=True)
+    return _decode(staged, columns, keys, feed, how)
+
+
+def debezium_flattened(
+    records: DataFrame,
+    columns: StructType,
+    keys: Sequence[str],
+    *,
+    value: str | None = None,
+    key: str | None = None,
+    sequence_by: Sequence[str] = (),
+    placeholder: str = PLACEHOLDER,
+    decimals: Decimals = "text",
+    timestamps: Unit = "micros",
+) -> Decoded:
+    """Decode Debezium's change events as ``ExtractNewRecordState`` leaves them: the row, ``__op``, ``__deleted`` and others.
+
+    It needs ``__op`` or ``__deleted``, and the fields of the sequence (``add.fields=op,source.sequence,source.lsn``). Such
+    records know no truncate, and the old row of no update. Without ``__op``, absent columns are ``unset``.
+
+    Args:
+        records: one event a row.
+        columns: see :func:`debezium`.
+        keys: see :func:`debezium`.
+        value: the column with the row: JSON as text or binary, or a struct; None if the row is the columns of ``records``.
+        key: see :func:`debezium`.
+        sequence_by: see :func:`debezium`; over the added fields, such as ``__source_pos``, and the other columns
+            of ``records``.
+        placeholder: see :func:`debezium`.
+        decimals: see :func:`debezium`.
+        timestamps: see :func:`debezium`.
+
+    Raises:
+        FeedUnsupported: naming the column that is not there, or its type.
+    """
+    message, message_type = _message(records, key)
+    view, row = _flat(records, value)
+    op, deleted = (f"CAST({row(name)} AS STRING)" for name in ("__op", "__deleted"))
+    kind = f"coalesce({op}, CASE {deleted} WHEN 'true' THEN 'd' WHEN 'false' THEN 'u' END)"
+    kind = f"CASE WHEN {deleted} = 'true' THEN 'd' ELSE {kind} END"
+    pair = _pair(_first(view, "__source_sequence", "__sequence"), _first(view, "__source_lsn", "__lsn"))
+    json_text = row.fields != "NULL"
+    staged = _with_sequence(view, sequence_by, pair).selectExpr(
+        "_sequence",
+        f"{kind} AS _kind",
+        _operation(kind, upserts="cru", deletes="d"),
+        f"CASE WHEN {row.null} THEN 'tombstone' WHEN {kind} = 'm' THEN 'logical message' END AS _ignored",
+        f"CASE WHEN {row.sql} IS NULL THEN 'it is not a JSON object' END AS _broken",
+        f"{row.sql} AS _after",
+        f"{message} AS _message",
+        f"coalesce({op} NOT IN ('c', 'r'), true) AS _partial",
+        f"{row.fields} AS _fields",
+        f"{_quoted(value) if value else row.sql} AS _original",
+    )
+    after = _Image("_after", row.type)
+    how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=json_text)
+    return _decode(staged, columns, keys, _Feed(after, [_Image("_message", message_type), after], None, partial=True), how)
+
+
+def dms(
+    records: DataFrame, columns: StructType, keys: Sequence[str], *, sequence_by: Sequence[str], op: str = "Op"
+) -> Decoded:
+    """Decode the rows of files that AWS DMS writes to S3.
+
+    A row without operation is of a full load: an upsert, of kind ``load``. Updates with before-image columns (``BI_id``)
+    tell a changed key. All changes are of whole rows: a column that the files lack is NULL. Text is read as DMS writes it;
+    binary columns must come as binary.
+
+    Args:
+        records: the files' rows, as text or typed. A bare word that means NULL must have been read as NULL.
+        columns: see :func:`debezium`.
+        keys: see :func:`debezium`.
+        sequence_by: SQL expressions over the columns of ``records`` that order the changes of a key, such as the
+            column of DMS's ``TimestampColumnName``. What is text sorts as text.
+        op: the column with ``I``, ``U`` or ``D``; it need not be there.
+
+    Raises:
+        FeedUnsupported: naming the type that is not supported.
+    """
+    kind = f"coalesce(nullif({_quoted(op)}, ''), 'load')" if op in records.columns else "'load'"
+    names = [name for name in records.columns if name != op]
+    has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
+    before = {name: f"BI_{name}" for name in keys} if has_before else {}
+    staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
+        "_sequence",
+        f"{kind} AS _kind",
+        _operation(kind, upserts=("I", "U", "load"), deletes="D"),
+        "CAST(NULL AS STRING) AS _ignored",
+        "CAST(NULL AS STRING) AS _broken",
+        f"{_struct(names)} AS _after",
+        f"{_struct(before.values(), before)} AS _before" if before else "NULL AS _before",
+        "false AS _partial",
+        f"{_struct(records.columns)} AS _original",
+    )
+    after, old = _Image("_after", staged.schema["_after"].dataType), _Image("_before", staged.schema["_before"].dataType)
+    how = _Encodings(None, "text", "micros", base64=False, hints=False)
+    return _decode(staged, columns, keys, _Feed(after, [after], old if before else None, partial=False), how)
+
+
+def plain(
+    records: DataFrame,
+    keys: Sequence[str],
+    *,
+    op: str,
+    sequence_by: Sequence[str],
+    upserts: Sequence[str] = ("c", "r", "u", "i", "insert", "update", "upsert"),
+    deletes: Sequence[str] = ("d", "delete"),
+    truncates: Sequence[str] = ("t", "truncate"),
+    unset: str | None = None,
+) -> Decoded:
+    """Take any rows with an operation as changes. The table's columns are all others, in the types they have.
+
+    Args:
+        records: the rows.
+        keys: the key columns.
+        op: the column with the operation.
+        sequence_by: SQL expressions over the columns of ``records`` that order the changes of a key.
+        upserts: the operations that insert or update, in lower case; any case counts.
+        deletes: those that delete; only the key of such rows is read.
+        truncates: those that empty the table.
+        unset: the column with an array of the names of columns that the row says nothing about; rows are whole without it.
+
+    Raises:
+        FeedUnsupported: naming the column that is not there.
+    """
+    _require(records, op, *([unset] if unset else []))
+    columns = StructType([field for field in records.schema if field.name not in {op, unset}])
+    staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
+        "_sequence",
+        f"CAST({_quoted(op)} AS STRING) AS _kind",
+        _operation(f"lower({_quoted(op)})", upserts=upserts, deletes=deletes, truncates=truncates),
+        "CAST(NULL AS STRING) AS _ignored",
+        "CAST(NULL AS STRING) AS _broken",
+        f"{_struct(columns.names)} AS _after",
+        "false AS _partial",
+        f"{_quoted(unset)} AS _told" if unset else "NULL AS _told",
+        f"{_struct(records.columns)} AS _original",
+    )
+    after = _Image("_after", columns)
+    how = _Encodings(None, "text", "micros", base64=False, hints=False)
+    return _decode(staged, columns, keys, _Feed(after, [after], None, partial=bool(unset), told=bool(unset)), how)
+
+
+# How a feed is read.
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A row as a feed tells it, a map of texts (of JSON) or a struct; when it is null; what Connect says of its types."""
+
+    sql: str
+    type: DataType
+    null: str = "false"
+    fields: str = "NULL"
+
+    def __call__(self, name: str) -> str:
+        """Give the value of a column, NULL where there is none."""
+        if isinstance(self.type, MapType):
+            return f"try_element_at({self.sql}, {_literal(name)})"
+        found = self._field(name)
+        return f"{self.sql}.{_quoted(found.name)}" if found else "NULL"
+
+    def type_of(self, name: str) -> DataType:
+        """Tell the type in which a column comes."""
+        found = self._field(name)
+        return StringType() if isinstance(self.type, MapType) else found.dataType if found else NullType()
+
+    def lacks(self, name: str) -> str:
+        """Tell whether the column is not there, which is not the same as NULL."""
+        if isinstance(self.type, MapType):
+            return f"NOT coalesce(map_contains_key({self.sql}, {_literal(name)}), false)"
+        return "false" if self._field(name) else "true"
+
+    def may_have(self, name: str) -> bool:
+        """Tell whether some record can have the column."""
+        return isinstance(self.type, MapType) or self._field(name) is not None
+
+    def _field(self, name: str) -> StructField | None:
+        fields = self.type if isinstance(self.type, StructType) else ()
+        return next((field for field in fields if field.name.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """Where the row, the key of a delete (the first that has it), and the key before an update are found."""
+
+    after: _Image
+    deleted: list[_Image]
+    before: _Image | None
+    partial: bool
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class _Encodings:
+    """How a feed writes values: by option, and by Connect's schema where it may be there (``hints``)."""
+
+    placeholder: str | None
+    decimals: Decimals
+    timestamps: Unit
+    base64: bool
+    hints: bool
+
+    def placeholders(self) -> list[str]:
+        """List how the placeholder is written for text, binary, arrays of both and of numbers, and maps."""
+        if self.placeholder is None:
+            return []
+        text, encoded = self.placeholder, base64.b64encode(self.placeholder.encode()).decode()
+        lists = [[text], [encoded], list(text.encode())]
+        return [text, encoded, *(json.dumps(each, separators=(",", ":")) for each in [*lists, {text: text}])]
+
+
+_NAMED = "name: string, parameters: map<string, string>"
+_TYPES = f"array<struct<field: string, {_NAMED}, items: struct<{_NAMED}>>>"
+_EVENT = ("before", "after", "source"), ("op", "ts_ms", "ts_us", "ts_ns")
+# As texts and maps of texts: so absent is not NULL, and no number loses digits.
+_ENVELOPE = ", ".join([f"{n}: map<string, string>" for n in _EVENT[0]] + [f"{n}: string" for n in _EVENT[1]])
+_SCHEMA = f"struct<fields: array<struct<field: string, fields: {_TYPES}>>>"
+_ENVELOPES = f"array<struct<{_ENVELOPE}, payload: struct<{_ENVELOPE}>, schema: {_SCHEMA}>>"
+
+# The fields of `source`, by the documentation of Debezium's connectors; as text, numbers would not sort.
+_SOURCE = {
+    **dict.fromkeys(("ts_ms", "ts_us", "ts_ns", "lsn", "xmin", "pos", "row", "server_id"), "BIGINT"),
+    **dict.fromkeys(("ssn", "event_serial_no"), "BIGINT"),
+    **dict.fromkeys(("scn", "commit_scn"), "DECIMAL(38, 0)"),
+    **dict.fromkeys(("sequence", "snapshot", "txId", "file", "gtid", "rs_id", "change_lsn", "commit_lsn"), "STRING"),
+    **dict.fromkeys(("name", "db", "schema", "table"), "STRING"),
+}
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    """Gives the fields of an envelope, each with its type."""
+
+    sql: str
+    type: StructType
+    text: bool
+    null: str
+    fields: str
+
+    def __call__(self, name: str) -> tuple[str, DataType]:
+        found = next((field for field in self.type if field.name == name), None)
+        return (f"{self.sql}.{name}", found.dataType) if found else ("CAST(NULL AS STRING)", NullType())
+
+
+def _enveloped(records: DataFrame, value: str) -> tuple[DataFrame, _Envelope]:
+    """Parse the envelope into the column ``_feed``, once."""
+    kind = _type_of(records, value)
+    if isinstance(kind, StructType):
+        path, null = _quoted(value), f"{_quoted(value)} IS NULL"
+        if "payload" in kind.names and isinstance(kind["payload"].dataType, StructType):
+            path, kind = f"{path}.payload", kind["payload"].dataType
+            null = f"{path} IS NULL"
+        return records.selectExpr("*", f"{path} AS _feed"), _Envelope("_feed", kind, text=False, null=null, fields="NULL")
+    # In brackets, so that what follows the object, or a second one, is not passed over.
+    parsed = records.selectExpr("*", f"from_json({_bracketed(value)}, {_literal(_ENVELOPES)}) AS _parsed")
+    outer = "get(_parsed, 0)"
+    own = ", ".join(f"{_literal(name)}, {outer}.{name}" for name in (*_EVENT[0], *_EVENT[1]))
+    event = f"CASE WHEN size(_parsed) = 1 THEN coalesce({outer}.payload, named_struct({own})) END"
+    of_row = f"get(filter({outer}.schema.fields, f -> f.field IN ('after', 'before')), 0).fields"
+    frame = parsed.selectExpr("*", f"{event} AS _feed", f"{of_row} AS _types")
+    null = f"(size(_parsed) = 1 AND {outer} IS NULL)"
+    kind = frame.schema["_feed"].dataType
+    assert isinstance(kind, StructType)
+    return frame, _Envelope("_feed", kind, text=True, null=null, fields="_types")
+
+
+def _flat(records: DataFrame, value: str | None) -> tuple[DataFrame, _Image]:
+    """Give the flattened row, and a view with the fields that Debezium added as columns."""
+    if value is None:
+        return records, _Image(_struct(records.columns), records.schema)
+    kind = _type_of(records, value)
+    if isinstance(kind, StructType):
+        added = {name: f"{_quoted(value)}.{_quoted(name)}" for name in kind.names if name.startswith("__")}
+        return _replacing(records, added), _Image(_quoted(value), kind, f"{_quoted(value)} IS NULL")
+    parsed = records.selectExpr("*", f"from_json({_bracketed(value)}, 'array<map<string, string>>') AS _parsed")
+    outer = "get(_parsed, 0)"
+    wrapped = f"size({outer}) = 2 AND map_contains_key({outer}, 'payload') AND map_contains_key({outer}, 'schema')"
+    inner = f"from_json({outer}['payload'], 'map<string, string>')"
+    event = f"CASE WHEN size(_parsed) <> 1 THEN NULL WHEN {wrapped} THEN {inner} ELSE {outer} END"
+    encoded = f"from_json({outer}['schema'], {_literal(f'fields {_TYPES}')}).fields"
+    null = f"CASE WHEN {wrapped} THEN {outer}['payload'] IS NULL ELSE size(_parsed) = 1 AND {outer} IS NULL END"
+    frame = parsed.selectExpr(
+        "*",
+        f"{event} AS _feed",
+        f"CASE WHEN {wrapped} THEN {encoded} END AS _types",
+        f"{_quoted(value)} IS NULL OR coalesce({null}, false) AS _null",
+    )
+    image = _Image("_feed", MapType(StringType(), StringType()), "_null", "_types")
+    types = {f"__{prefix}{name}": to for prefix in ("", "source_") for name, to in _SOURCE.items()}
+    added = {name: f"try_cast({image(name)} AS {to})" for name, to in types.items()}
+    return _replacing(frame, added), image
+
+
+def _message(records: DataFrame, key: str | None) -> tuple[str, DataType]:
+    """Give the message key, as a map of texts or a struct."""
+    if key is None:
+        return "NULL", NullType()
+    kind = _type_of(records, key)
+    if isinstance(kind, StructType):
+        inner = kind["payload"].dataType if "payload" in kind.names else None
+        return (f"{_quoted(key)}.payload", inner) if isinstance(inner, StructType) else (_quoted(key), kind)
+    outer = f"from_json(CAST({_quoted(key)} AS STRING), 'map<string, string>')"
+    inner_map = f"from_json({outer}['payload'], 'map<string, string>')"
+    found = f"CASE WHEN map_contains_key({outer}, 'payload') AND size({outer}) = 2 THEN {inner_map} ELSE {outer} END"
+    return found, MapType(StringType(), StringType())
+
+
+def _source(source: tuple[str, DataType]) -> str:
+    """Give ``source`` as a struct whose numbers are numbers."""
+    sql, kind = source
+    if not isinstance(kind, MapType):
+        return sql
+    fields = (f"{_literal(name)}, try_cast(try_element_at({sql}, {_literal(name)}) AS {to})" for name, to in _SOURCE.items())
+    return f"named_struct({', '.join(fields)})"
+
+
+def _pair(sequence: str, lsn: str) -> str:
+    """Give PostgreSQL's sequence as a struct of two numbers, from text such as ``[null,"24023128"]``, else from the lsn."""
+    if sequence == lsn == "NULL":
+        return "NULL"
+    lsn = f"try_cast({lsn} AS BIGINT)"
+    pattern = """'^\\\\[ *("[0-9]+"|null) *, *"([0-9]+)" *\\\\]$'"""
+    first, second = (f"try_cast(translate(regexp_extract({sequence}, {pattern}, {n}), '\"', '') AS BIGINT)" for n in (1, 2))
+    commit = f"CASE WHEN {sequence} IS NULL THEN {lsn} ELSE coalesce({first}, {second}) END"
+    own = f"CASE WHEN {sequence} IS NULL THEN {lsn} ELSE {second} END"
+    return f"named_struct('commit', {commit}, 'lsn', {own})"
+
+
+def _with_sequence(view: DataFrame, sequence_by: Sequence[str], default: str) -> DataFrame:
+    if sequence_by:
+        return view.withColumn("_sequence", F.struct(*map(F.expr, sequence_by)))
+    if default == "NULL":
+        raise FeedUnsupported("the feed has no sequence of its own; name what orders its changes (sequence_by)")
+    return view.selectExpr("*", f"{default} AS _sequence")
+
+
+def _operation(kind: str, *, upserts: Sequence[str], deletes: Sequence[str], truncates: Sequence[str] = ()) -> str:
+    groups = {"upsert": upserts, "delete": deletes, "truncate": truncates}
+    whens = (f"WHEN {kind} IN ({', '.join(map(_literal, ops))}) THEN '{op}'" for op, ops in groups.items() if ops)
+    return f"CASE {' '.join(whens)} END AS _op"
+
+
+# From records to changes, the same for all feeds.
+
+
+def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _Feed, how: _Encodings) -> Decoded:
+    """Decode values in stages: what is used more than once is a column first, so that Spark computes it once."""
+    wanted = {field.name: _plain_type(field.dataType) for field in columns}
+    if unknown := [name for name in keys if name not in wanted]:
+        raise FeedUnsupported(f"the key {', '.join(unknown)} is not among the columns; they are {', '.join(wanted)}")
+    number = {name: n for n, name in enumerate(wanted)}
+    pii = {field.name for field in columns if _has_pii(field)}
+
+    raw = [f"CASE WHEN _op = 'upsert' THEN {feed.after(name)} END AS _raw{n}" for name, n in number.items()]
+    unset = [f"{_unset(feed, how, name, kind, number[name])} AS _unset{number[name]}" for name, kind in wanted.items()]
+    frame = staged.selectExpr("*", *raw).selectExpr("*", *unset)
+    steps = {n: _steps(name, f"_raw{n}", feed.after.type_of(name), wanted[name], how) for name, n in number.items()}
+    frame = frame.selectExpr("*", *(f"CASE WHEN NOT _unset{n} THEN _raw{n} END AS _value{n}" for n in steps))
+    for stage in range(max(map(len, steps.values()), default=0)):
+        made = {f"_value{n}": mine[stage](f"_value{n}") for n, mine in steps.items() if stage < len(mine)}
+        frame = _replacing(frame, made)
+    key_values = [f"{_deleted_key(feed, name, wanted[name], how)} AS _deleted{number[name]}" for name in keys]
+    key_values += [f"{_old_key(feed, name, wanted[name], how)} AS _old{number[name]}" for name in keys]
+    frame = frame.selectExpr("*", *key_values)
+
+    sequence = staged.schema["_sequence"].dataType
+    assert isinstance(sequence, StructType)
+    problems = _problems(wanted, keys, number, sequence.names, feed, pii)
+    row = ", ".join(f"{_literal(name)}, _value{n}" for name, n in number.items())
+    told = "_told" if feed.told else "NULL"
+    names = ", ".join([f"CASE WHEN _unset{n} THEN {_literal(name)} END" for name, n in number.items()])
+    frame = frame.selectExpr(
+        "*",
+        f"CASE WHEN _ignored IS NULL THEN {problems} ELSE array() END AS _problems",
+        f"CASE WHEN _op = 'upsert' THEN named_struct({row}) END AS _row",
+        f"array_compact(array({names})) AS _names" if feed.partial and not feed.told else f"{told} AS _names",
+        f"{_key_struct(keys, number, '_value')} AS _new_key",
+        f"{_key_struct(keys, number, '_deleted')} AS _deleted_key",
+        f"{_key_struct(keys, number, '_old')} AS _old_key",
+    )
+    return Decoded(_changes(frame, keys, number, feed, pii))
+
+
+def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed: _Feed, pii: set[str]) -> DataFrame:
+    """Make one or two rows of each record. Filters stop at the generator: each record is decoded once for each of them."""
+    differs = " OR ".join(f"_old{number[name]} <> _value{number[name]}" for name in keys) or "false"
+    known = " AND ".join(f"_old{number[name]} IS NOT NULL" for name in keys) or "false"
+    fine = "_ignored IS NULL AND size(_problems) = 0"
+    moved = f"_op = 'upsert' AND {known} AND ({differs})" if feed.before else "false"
+    frame = frame.selectExpr(
+        "*",
+        f"CASE WHEN {fine} THEN 'change' WHEN _ignored IS NULL THEN 'quarantined' ELSE 'ignored' END AS _what",
+        f"coalesce({fine} AND {moved}, false) AS _moved",
+    )
+    original = _original(frame, feed, pii)
+    unset = "CASE WHEN size(_names) > 0 THEN _names END"
+
+    def told(*, second: bool) -> str:
+        """Tell the record; of a moved row the first part is the delete, the second the upsert."""
+
+        def unless_moved(sql: str, otherwise: str = "NULL") -> str:
+            return sql if second else f"CASE WHEN _moved THEN {otherwise} ELSE {sql} END"
+
+        fields = {
+            "what": "_what",
+            "op": unless_moved("_op", "'delete'"),
+            "key": unless_moved("CASE _op WHEN 'upsert' THEN _new_key WHEN 'delete' THEN _deleted_key END", "_old_key"),
+            "sequence": "_sequence",
+            "row": unless_moved("_row"),
+            **({"unset": unless_moved(unset)} if feed.partial else {}),
+            "old_key": "_old_key" if second else "CASE WHEN false THEN _old_key END",
+            "kind": "_kind",
+            "record": "0" if second else "1",
+            "original": f"CASE WHEN _what = 'quarantined' THEN {original} END",
+            "problems": "_problems",
+            "reason": "_ignored",
+        }
+        return f"named_struct({', '.join(f'{_literal(name)}, {sql}' for name, sql in fields.items())})"
+
+    first, second = told(second=False), told(second=True)
+    return frame.selectExpr(f"inline(CASE WHEN _moved THEN array({first}, {second}) ELSE array({first}) END)")
+
+
+def _problems(
+    wanted: dict[str, DataType], keys: Sequence[str], number: dict[str, int], sequence: list[str], feed: _Feed, pii: set[str]
+) -> str:
+    """Find what keeps a record from being a change."""
+
+    def problem(when: str, column: str, rule: str, reason: str, value: str = "CAST(NULL AS STRING)") -> str:
+        parts = ("column", _literal(column)), ("rule", _literal(rule)), ("reason", reason), ("value", value)
+        return f"CASE WHEN {when} THEN named_struct({', '.join(f'{_literal(name)}, {sql}' for name, sql in parts)}) END"
+
+    broken = f"array({problem('true', '', 'record', '_broken')})"
+    found = [problem("_op IS NULL", "", "op", "'it is no operation that this feed has'", "_kind")]
+    missing = " OR ".join(f"_sequence.{_quoted(name)} IS NULL" for name in sequence)
+    found.append(problem(missing, "", "sequence", "'it does not say where in the order of changes it stands'"))
+    found.append(problem("_op = 'upsert' AND _after IS NULL", "", "required", "'it is an insert or update without a row'"))
+    if not keys:
+        reason = "'the table has no key: what this changes cannot be found'"
+        found.append(problem("_op IN ('upsert', 'delete')", "", "key", reason))
+    for name, kind in wanted.items():
+        n, shown = number[name], "CAST(NULL AS STRING)"
+        if name not in pii:
+            shown = _as_text(f"_raw{n}", feed.after.type_of(name))
+        reason = _literal(f"it is no {kind.simpleString()}, or would lose something as one")
+        unfit = f"_raw{n} IS NOT NULL AND _value{n} IS NULL AND NOT _unset{n}"
+        if feed.after.type_of(name).simpleString() != kind.simpleString():
+            found.append(problem(unfit, name, "format", reason, shown))
+        if name in keys:
+            nameless = f"_op = 'upsert' AND _after IS NOT NULL AND _value{n} IS NULL AND (_raw{n} IS NULL OR _unset{n})"
+            nameless = f"({nameless}) OR (_op = 'delete' AND _deleted{n} IS NULL)"
+            found.append(problem(nameless, name, "key", "'it has no value in a key column'"))
+    return f"CASE WHEN _broken IS NOT NULL THEN {broken} ELSE array_compact(array({', '.join(found)})) END"
+
+
+def _unset(feed: _Feed, how: _Encodings, name: str, kind: DataType, number: int) -> str:
+    """Tell whether a change says nothing about a column."""
+    if feed.told:
+        return f"coalesce(array_contains(_told, {_literal(name)}), false)"
+    if not feed.partial:
+        return "false"
+    absent = f"(_op = 'upsert' AND _partial AND _after IS NOT NULL AND {feed.after.lacks(name)})"
+    comes_as = feed.after.type_of(name)
+    large = StringType | BinaryType | ArrayType | DecimalType
+    if isinstance(kind, large) and not isinstance(comes_as, NullType | DecimalType):
+        texts = ", ".join(map(_literal, how.placeholders()))
+        return f"({absent} OR coalesce({_as_text(f'_raw{number}', comes_as)} IN ({texts}), false))"
+    return absent
+
+
+def _deleted_key(feed: _Feed, name: str, kind: DataType, how: _Encodings) -> str:
+    found = [_read(image(name), name, image.type_of(name), kind, how) for image in feed.deleted if image.may_have(name)]
+    return f"CASE WHEN _op = 'delete' THEN coalesce({', '.join(found)}) END" if found else _null(kind)
+
+
+def _old_key(feed: _Feed, name: str, kind: DataType, how: _Encodings) -> str:
+    if feed.before is None or not feed.before.may_have(name):
+        return _null(kind)
+    return f"CASE WHEN _op = 'upsert' THEN {_read(feed.before(name), name, feed.before.type_of(name), kind, how)} END"
+
+
+def _key_struct(keys: Sequence[str], number: dict[str, int], prefix: str) -> str:
+    values = (f"{_literal(name)}, {prefix}{number[name]}" for name in keys)
+    return f"named_struct({', '.join(values)})" if keys else "CAST(NULL AS STRUCT<key: STRING>)"
+
+
+def _original(frame: DataFrame, feed: _Feed, pii: set[str]) -> str:
+    """Give the record as JSON text, without the values that are tagged ``pii``."""
+    if not pii:
+        is_json = not isinstance(frame.schema["_original"].dataType, StructType)
+        return "CAST(_original AS STRING)" if is_json else _json("_original")
+    images = [image for image in (feed.before, feed.after) if image]
+    parts = ["'op', _kind", *(f"{_literal(image.sql.strip('_'))}, {_masked(image, pii)}" for image in images)]
+    parts.append("'sequence', _sequence")
+    told = _json(f"named_struct({', '.join(parts)})")
+    return f"CASE WHEN _broken IS NULL THEN {told} ELSE '(withheld)' END"
+
+
+def _masked(image: _Image, pii: set[str]) -> str:
+    if isinstance(image.type, MapType):
+        names = ", ".join(map(_literal, sorted(pii)))
+        hidden = f"k IN ({names}) AND v IS NOT NULL"
+        return f"transform_values({image.sql}, (k, v) -> CASE WHEN {hidden} THEN '(withheld)' ELSE v END)"
+    assert isinstance(image.type, StructType)
+    hidden_names = {f"{prefix}{name}".lower() for prefix in ("", "BI_") for name in pii}
+    values = []
+    for name in image.type.names:
+        shown = image(name)
+        if name.lower() in hidden_names:
+            shown = f"CASE WHEN {shown} IS NOT NULL THEN '(withheld)' END"
+        values.append(f"{_literal(name)}, {shown}")
+    return f"CASE WHEN {image.sql} IS NOT NULL THEN named_struct({', '.join(values)}) END"
+
+
+# How values are read: one or more steps of SQL, each of which is a column before the next uses it, often more than once.
+
+_Step = Callable[[str], str]
+_NUMBER = "'^-?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)?$'"
+_PLAIN = "'^-?([0-9]+([.][0-9]*)?|[.][0-9]+)$'"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_ZONE = "(Z|[-+][0-9]{2}(:[0-9]{2})?)"
+_FIRST_MICROS, _LAST_MICROS = -62_135_596_800_000_000, 253_402_300_799_999_999
+_CONNECT_DECIMAL = "'org.apache.kafka.connect.data.Decimal'"
+_UNITS = {
+    "millis": ("io.debezium.time.Timestamp", "org.apache.kafka.connect.data.Timestamp"),
+    "micros": ("io.debezium.time.MicroTimestamp",),
+    "nanos": ("io.debezium.time.NanoTimestamp",),
+}
+
+
+def _read(x: str, name: str, comes_as: DataType, kind: DataType, how: _Encodings) -> str:
+    """Read a value in one expression, for the few that are keys."""
+    steps = _steps(name, x, comes_as, kind, how)
+    if len(steps) < 2:
+        return steps[0](x) if steps else x
+    made = f"array({x})"
+    for step in steps:
+        made = f"transform({made}, x -> {step('x')})"
+    return f"get({made}, 0)"
+
+
+def _steps(name: str, raw: str, comes_as: DataType, kind: DataType, how: _Encodings) -> list[_Step]:
+    """Give the steps that bring a value to a column's type. Their last gives NULL for a value that does not fit."""
+    if comes_as.simpleString() == kind.simpleString():
+        return []
+    if isinstance(comes_as, NullType):
+        return [lambda _: _null(kind)]
+    at = f"CAST(array_position(_fields.field, {_literal(name)}) AS INT) - 1"
+    connect = f"get(_fields.name, {at})", f"get(_fields.parameters, {at})"
+    if not isinstance(kind, ArrayType):
+        return _scalar(name, comes_as, kind, connect if how.hints else None, how)
+    connect = f"get(_fields.items.name, {at})", f"get(_fields.items.parameters, {at})"
+    typed = isinstance(comes_as, ArrayType)
+    element: DataType = comes_as.elementType if isinstance(comes_as, ArrayType) else StringType()
+    each = []
+    if element.simpleString() != kind.elementType.simpleString():
+        each = _scalar(name, element, kind.elementType, connect if how.hints else None, how)
+
+    def parsed(x: str) -> str:
+        return x if typed else f"from_json({_as_text(x, comes_as)}, 'array<string>')"
+
+    def fitting(x: str) -> str:
+        nulls = (f"size(filter({of}, v -> v IS NULL))" for of in (x, parsed(raw)))
+        return f"CASE WHEN NOT exists({x}, v -> v IS NULL) OR {' = '.join(nulls)} THEN {x} END"
+
+    return [parsed, *(lambda x, step=step: f"transform({x}, e -> {step('e')})" for step in each), fitting]
+
+
+def _scalar(name: str, comes_as: DataType, kind: DataType, connect: tuple[str, str] | None, how: _Encodings) -> list[_Step]:  # noqa: PLR0911
+    def text(x: str) -> str:
+        return _as_text(x, comes_as)
+
+    sql = kind.simpleString().upper()
+    match kind:
+        case StringType():
+            return [text]
+        case BooleanType():
+            return [lambda x: f"try_cast({text(x)} AS BOOLEAN)"]
+        case IntegralType():
+            return [lambda x: _whole(text(x), sql)]
+        case DecimalType():
+            return [*_numerals(comes_as, kind.scale, connect, how), lambda x: _decimal(x, kind.precision, kind.scale)]
+        case FloatType() | DoubleType():
+            return [*_numerals(comes_as, None, connect, how), lambda x: _floating(x, sql)]
+        case DateType():
+            return [text, _date]
+        case TimestampType() | TimestampNTZType():
+            made = _timestamp if isinstance(kind, TimestampType) else _timestamp_ntz
+            return [lambda x: _micros(x, comes_as, connect, how.timestamps), made]
+        case BinaryType() if how.base64:
+            return [lambda x: f"try_to_binary({text(x)}, 'base64')"]
+    raise FeedUnsupported(
+        f"column {name}: a {comes_as.simpleString()} cannot be decoded to {kind.simpleString()};"
+        " declare it text, or convert it before"
+    )
+
+
+def _numerals(comes_as: DataType, scale: int | None, connect: tuple[str, str] | None, how: _Encodings) -> list[_Step]:
+    """Write a number as text: as it is, or from the unscaled bytes of a decimal as ``12345E-2``."""
+    if isinstance(comes_as, BinaryType) and scale is not None:
+        return [lambda x: f"named_struct('text', '', 'bytes', hex({x}), 'scale', {scale})", _numeral]
+    if isinstance(comes_as, StructType) and {"scale", "value"} <= set(comes_as.names):
+        return [lambda x: f"named_struct('text', '', 'bytes', hex({x}.value), 'scale', CAST({x}.scale AS INT))", _numeral]
+    if not how.base64 or not isinstance(comes_as, StringType):
+        return [lambda x: _as_text(x, comes_as)]
+    precise, known = "true" if how.decimals == "precise" and scale is not None else "false", f"{scale or 0}"
+    if connect:
+        precise = f"CASE WHEN _fields IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END"
+        known = f"coalesce(try_cast(try_element_at({connect[1]}, 'scale') AS INT), {known})"
+
+    def told(x: str) -> str:
+        own = f"hex(try_to_binary(get_json_object({x}, '$.value'), 'base64'))"
+        encoded = f"CASE WHEN {x} LIKE '{{%' THEN {own} WHEN {precise} THEN hex(try_to_binary({x}, 'base64')) END"
+        places = f"CASE WHEN {x} LIKE '{{%' THEN try_cast(get_json_object({x}, '$.scale') AS INT) ELSE {known} END"
+        return f"named_struct('text', {x}, 'bytes', {encoded}, 'scale', {places})"
+
+    return [told, _numeral]
+
+
+def _numeral(x: str) -> str:
+    number = f"concat({_unscaled(f'{x}.bytes')}, 'E', CAST(-{x}.scale AS STRING))"
+    return f"CASE WHEN {x}.bytes IS NULL THEN {x}.text ELSE {number} END"
+
+
+def _unscaled(digits: str) -> str:
+    """Write the number in up to 16 bytes, given as hexadecimal digits of big-endian two's complement, as decimal digits."""
+    negative = f"{digits} >= '8'"
+    short = f"conv(lpad({digits}, 16, if({negative}, 'F', '0')), 16, -10)"
+    # Of a negative number the complement, one less than its magnitude: no part exceeds 38 digits before the whole does.
+    complement = f"if({negative}, translate({digits}, '0123456789ABCDEF', 'FEDCBA9876543210'), {digits})"
+    limb = "CAST(conv(substr(lpad({}, 32, '0'), {}, {}), 16, 10) AS DECIMAL({}, 0))"
+    high, middle, low = (limb.format(complement, *part) for part in ((1, 4, 5), (5, 14, 17), (19, 14, 17)))
+    upper = f"try_add(try_multiply({high}, {1 << 112}BD), try_multiply({middle}, {1 << 56}BD))"
+    magnitude = f"try_add(try_add({upper}, {low}), if({negative}, 1BD, 0BD))"
+    long = f"concat(if({negative}, '-', ''), CAST({magnitude} AS STRING))"
+    size = f"length({digits})"
+    return f"CASE WHEN {size} BETWEEN 2 AND 16 THEN {short} WHEN {size} BETWEEN 17 AND 32 THEN {long} END"
+
+
+def _whole(x: str, kind: str) -> str:
+    return f"CASE WHEN CAST(try_cast({x} AS {kind}) AS STRING) = {x} THEN try_cast({x} AS {kind}) END"
+
+
+def _decimal(x: str, precision: int, scale: int) -> str:
+    value = f"try_cast({x} AS DECIMAL({precision}, {scale}))"
+    places = f"length(regexp_extract({x}, '[.]([0-9]*?)0*$', 1))"
+    mantissa, exponent = f"substring_index({x}, 'E', 1)", f"try_cast(substring_index({x}, 'E', -1) AS INT)"
+    zeros = f"length({mantissa}) - length(trim(TRAILING '0' FROM {mantissa}))"
+    whole = f"{mantissa} IN ('0', '-0') OR -{exponent} - ({zeros}) <= {scale}"
+    return (
+        f"CASE WHEN CAST({value} AS STRING) = {x} THEN {value}"
+        f" WHEN {x} RLIKE {_PLAIN} THEN CASE WHEN {places} <= {scale} THEN {value} END"
+        f" WHEN {x} RLIKE '^-?[0-9]+E-?[0-9]+$' THEN CASE WHEN {whole} THEN {value} END"
+        f" WHEN {x} RLIKE {_NUMBER} AND CAST({value} AS DOUBLE) = try_cast({x} AS DOUBLE) THEN {value} END"
+    )
+
+
+def _floating(x: str, kind: str) -> str:
+    """Read a number that the type holds: all its digits, neither infinite nor zero because it is too great or too small."""
+    value = f"try_cast({x} AS {kind})"
+    digits = f"trim(BOTH '0' FROM regexp_replace(regexp_replace({x}, '[eE].*$', ''), '[-.]', ''))"
+    held = f"length({digits}) <= {9 if kind == 'FLOAT' else 17}"
+    if kind == "FLOAT":
+        held = f"({held} OR CAST({value} AS DOUBLE) = try_cast({x} AS DOUBLE))"
+    sized = f"abs({value}) < CAST('Infinity' AS {kind}) AND ({value} <> 0 OR NOT {x} RLIKE '^[^eE]*[1-9]')"
+    return (
+        f"CASE WHEN {x} IN ('NaN', 'NAN') THEN CAST('NaN' AS {kind})"
+        f" WHEN {x} IN ('Infinity', 'POSITIVE_INFINITY') THEN CAST('Infinity' AS {kind})"
+        f" WHEN {x} IN ('-Infinity', 'NEGATIVE_INFINITY') THEN CAST('-Infinity' AS {kind})"
+        f" WHEN CAST({value} AS STRING) = {x} THEN {value}"
+        f" WHEN {x} RLIKE {_NUMBER} AND {sized} AND {held} THEN {value} END"
+    )
+
+
+def _date(x: str) -> str:
+    days, day = f"try_cast({x} AS INT)", f"try_cast(substr({x}, 1, 10) AS DATE)"
+    return (
+        f"CASE WHEN {x} RLIKE '^-?[0-9]{{1,7}}$' THEN"
+        f" CASE WHEN {days} BETWEEN -719162 AND 2932896 THEN date_add(DATE'1970-01-01', {days}) END"
+        f" WHEN {x} RLIKE '^{_DAY}([ T]00:00:00([.]0+)?)?Z?$' AND {day} >= DATE'0001-01-01' THEN {day} END"
+    )
+
+
+def _micros(x: str, comes_as: DataType, connect: tuple[str, str] | None, unit: Unit) -> str:
+    """Count microseconds since 1970-01-01 in UTC."""
+    if isinstance(comes_as, TimestampType):
+        return f"unix_micros({x})"
+    text = _as_text(x, comes_as)
+    number, first, last = f"try_cast({text} AS BIGINT)", _FIRST_MICROS // 1000, _LAST_MICROS // 1000
+    counted: dict[str, str] = {
+        "millis": f"CASE WHEN {number} BETWEEN {first} AND {last} THEN {number} * 1000 END",
+        "micros": number,
+        "nanos": f"CASE WHEN {number} % 1000 = 0 THEN {number} div 1000 END",
+    }
+    whens = ""
+    if connect:
+        names = {each: ", ".join(map(_literal, known)) for each, known in _UNITS.items()}
+        whens = " ".join(f"WHEN {connect[0]} IN ({names[each]}) THEN {counted[each]}" for each in _UNITS)
+    told = f"CASE {whens} ELSE {counted[unit]} END" if whens else counted[unit]
+    readable = f"{text} RLIKE '^{_DAY}[ T][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]{{1,9}})?)?{_ZONE}?$'"
+    exact = f"NOT {text} RLIKE '[.][0-9]{{6}}[0-9]*[1-9]'"
+    zoned = f"if({text} RLIKE ':[0-9]{{2}}([.][0-9]+)?{_ZONE}$', {text}, concat({text}, 'Z'))"
+    return (
+        f"CASE WHEN {text} RLIKE '^-?[0-9]{{1,19}}$' THEN {told}"
+        f" WHEN {readable} AND {exact} THEN unix_micros(try_cast({zoned} AS TIMESTAMP)) END"
+    )
+
+
+def _timestamp(x: str) -> str:
+    return f"CASE WHEN {x} BETWEEN {_FIRST_MICROS} AND {_LAST_MICROS} THEN timestamp_micros({x}) END"
+
+
+def _timestamp_ntz(x: str) -> str:
+    seconds = f"CAST({x} * 0.000001BD AS DECIMAL(18, 6))"
+    made = f"TIMESTAMP_NTZ'1970-01-01 00:00:00' + make_dt_interval(0, 0, 0, {seconds})"
+    return f"CASE WHEN {x} BETWEEN {_FIRST_MICROS} AND {_LAST_MICROS} THEN {made} END"
+
+
+def _as_text(x: str, kind: DataType) -> str:
+    """Write a value as Debezium would in JSON; the time of a timestamp in UTC."""
+    match kind:
+        case StringType():
+            return x
+        case NullType():
+            return "CAST(NULL AS STRING)"
+        case BinaryType():
+            return f"translate(base64({x}), '\\r\\n', '')"
+        case StructType() | ArrayType() | MapType():
+            return f"to_json({x})"
+        case TimestampType():
+            return f"concat(CAST({_timestamp_ntz(f'unix_micros({x})')} AS STRING), 'Z')"
+    return f"CAST({x} AS STRING)"
+
+
+# Small parts.
+
+
+def _plain_type(kind: DataType) -> DataType:
+    return StringType() if isinstance(kind, CharType | VarcharType) else kind
+
+
+def _has_pii(field: StructField) -> bool:
+    kinds, tags = [field.dataType], field.metadata.get("tags") or ()
+    inside: list[StructField] = []
+    while kinds:
+        match kinds.pop():
+            case ArrayType() as kind:
+                kinds.append(kind.elementType)
+            case MapType() as kind:
+                kinds += [kind.keyType, kind.valueType]
+            case StructType() as kind:
+                inside += kind
+    return "pii" in tags or any(map(_has_pii, inside))
+
+
+def _type_of(records: DataFrame, name: str) -> DataType:
+    _require(records, name)
+    kind = records.schema[name].dataType
+    if not isinstance(kind, StringType | BinaryType | StructType):
+        raise FeedUnsupported(f"column {name} is {kind.simpleString()}; it must be JSON as text or binary, or a struct")
+    return kind
+
+
+def _require(records: DataFrame, *names: str) -> None:
+    if missing := [name for name in names if name not in records.columns]:
+        raise FeedUnsupported(f"the records have no column {', '.join(missing)}; they have {', '.join(records.columns)}")
+
+
+def _replacing(frame: DataFrame, made: dict[str, str]) -> DataFrame:
+    """Add columns, in place of those that have their names."""
+    gone = {name.lower() for name in made}
+    kept = [_quoted(name) for name in frame.columns if name.lower() not in gone]
+    return frame.selectExpr(*kept, *(f"{sql} AS {_quoted(name)}" for name, sql in made.items()))
+
+
+def _first(view: DataFrame, *paths: str) -> str:
+    """Give the first of these columns or fields that has a value, as SQL; NULL if none is there."""
+    found = []
+    for path in paths:
+        column, _, field = path.partition(".")
+        kind: DataType = view.schema[column].dataType if column in view.columns else NullType()
+        there = field in kind.names if isinstance(kind, StructType) else not field and column in view.columns
+        found += [f"CAST({path} AS STRING)"] if there else []
+    return f"coalesce({', '.join(found)})" if found else "NULL"
+
+
+def _bracketed(value: str) -> str:
+    return f"concat('[', CAST({_quoted(value)} AS STRING), ']')"
+
+
+def _json(sql: str) -> str:
+    return f"to_json({sql}, map('ignoreNullFields', 'false'))"
+
+
+def _struct(columns: Iterable[str], names: Iterable[str] | None = None) -> str:
+    columns = list(columns)
+    values = (f"{_literal(name)}, {_quoted(column)}" for name, column in zip(names or columns, columns, strict=True))
+    return f"named_struct({', '.join(values)})"
+
+
+def _null(kind: DataType) -> str:
+    return f"CAST(NULL AS {kind.simpleString()})"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
