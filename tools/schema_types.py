@@ -16,7 +16,6 @@ from pyspark.sql.types import ArrayType, IntegerType
 
 from gluewright_core.errors import SchemaError
 from gluewright_core.schema import Column, Contract, Mode, type_text
-from gluewright_core.schema.contract import without_lengths
 from gluewright_core.schema.differences import Difference, differences
 from gluewright_core.schema.files import contract_from_text, contract_to_text
 from gluewright_core.schema.rows import row_struct, valid_rows
@@ -26,6 +25,7 @@ from gluewright_core.schema.sources.data import propose
 from gluewright_core.schema.sources.ddl import create_sql, from_ddl
 from gluewright_core.schema.sources.glue import from_glue, to_glue
 from gluewright_core.schema.sources.parquet import from_parquet
+from gluewright_core.schema.types import without_lengths
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -51,8 +51,8 @@ def test_every_row_and_column_is_what_duckdb_makes_of_the_package(new_world, tru
     summary = world.run()
 
     flights, on_time = world.table("flights"), world.table("on_time")
-    assert typed(flights) == typed_as(FLIGHTS)
-    assert typed(on_time) == typed_as(ON_TIME)
+    assert typed(flights) == typed_as(FLIGHTS.struct)
+    assert typed(on_time) == typed_as(ON_TIME.struct)
     published(world, "flights", FLIGHTS.names)
     published(world, "on_time", ON_TIME.names)
     shown = ", ".join("epoch_us(time_hour)" if name == "time_hour" else name for name in FLIGHTS.names)

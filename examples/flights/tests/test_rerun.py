@@ -75,12 +75,12 @@ def test_rows_that_do_not_fit_are_set_aside_until_the_day_is_sent_again_and_coun
     assert summary.steps[0].counts() == counts
     told = json.loads((world.root / "summary.json").read_text())
     assert (told["status"], {name: told["steps"][0][name] for name in counts}) == ("succeeded", counts)
-    quarantined = world.rows("flights_quarantine")
-    assert sorted((reason.partition(";")[0], file, str(day)) for reason, _, file, day in quarantined) == [
-        ("the date is not that of the folder", "flights.csv.gz", "2013-01-02"),
-        ("the line does not have 19 values", "flights.csv.gz", "2013-01-02"),
-    ]
-    assert {"line": "2013,1,2"} in [json.loads(original) for _, original, _, _ in quarantined]
+    quarantined = world.table("flights_quarantine").collect()
+    originals = {json.loads(row["original"])["_malformed"]: json.loads(row["original"])["file"] for row in quarantined}
+    assert originals == {None: "flights.csv.gz", "2013,1,2": "flights.csv.gz"}
+    assert {str(row["dt"]) for row in quarantined} == {"2013-01-02"}
+    rules = [{problem["rule"] for problem in row["problems"]} for row in quarantined]
+    assert sorted(map(sorted, rules)) == [["folder"], ["line", "required"]]
 
     world.put("2013-01-02", *sent)
     assert world.run("--from=2013-01-02").steps[0].counts() == {"read": 943, "written": 943, "quarantined": 0}

@@ -12,12 +12,16 @@
 | `types`                                  | the types of Hive, Glue and Spark as text                                     |
 """
 
-from gluewright_core.schema.compatibility import Compatibility, check_versions
-from gluewright_core.schema.conform import Mode
-from gluewright_core.schema.contract import Column, Contract
-from gluewright_core.schema.files import load_contract, save_contract
-from gluewright_core.schema.rows import broken_rows, row_struct, valid_rows
-from gluewright_core.schema.types import parse_type, type_text
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gluewright_core.schema.compatibility import Compatibility, check_versions
+    from gluewright_core.schema.conform import Mode
+    from gluewright_core.schema.contract import Column, Contract
+    from gluewright_core.schema.files import load_contract, save_contract
+    from gluewright_core.schema.rows import broken_rows, row_struct, valid_rows
+    from gluewright_core.schema.types import parse_type, type_text
 
 __all__ = [
     "Column",
@@ -33,3 +37,25 @@ __all__ = [
     "type_text",
     "valid_rows",
 ]
+
+_HOMES = {
+    "Column": "contract",
+    "Compatibility": "compatibility",
+    "Contract": "contract",
+    "Mode": "conform",
+    "broken_rows": "rows",
+    "check_versions": "compatibility",
+    "load_contract": "files",
+    "parse_type": "types",
+    "row_struct": "rows",
+    "save_contract": "files",
+    "type_text": "types",
+    "valid_rows": "rows",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only: most jobs need a part of this package."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

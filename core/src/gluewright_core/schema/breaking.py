@@ -28,7 +28,7 @@ from pyspark.sql.types import (
     VarcharType,
 )
 
-from gluewright_core.schema.contract import without_lengths
+from gluewright_core.schema.types import without_lengths
 
 BITS: dict[type[DataType], int] = {ByteType: 8, ShortType: 16, IntegerType: 32, LongType: 64}
 """The size of whole numbers."""

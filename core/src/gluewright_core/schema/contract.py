@@ -208,12 +208,13 @@ class Contract:
             partition_by=tuple(name for name in self.partition_by if name in names),
         )
 
-    def conform(self, rows: DataFrame, *, unique_key: bool = False) -> Conformed:
+    def conform(self, rows: DataFrame, *, unique_key: bool = False, problems: str = "") -> Conformed:
         """Bring rows to the contract; see :func:`gluewright_core.schema.conform.conform`.
 
         Args:
             rows: as they come.
             unique_key: whether rows that share a key do not fit either.
+            problems: the column with what the caller found wrong with a row.
         """
         from gluewright_core.schema.conform import conform  # noqa: PLC0415 - needs a session's modules
 
@@ -225,6 +226,7 @@ class Contract:
             columns=Mode(self.new_columns),
             key=self.key,
             unique_key=unique_key,
+            problems=problems,
         )
 
     def diff(self, other: Contract) -> tuple[Difference, ...]:
@@ -284,22 +286,6 @@ def structs_within(kind: DataType, path: str) -> Iterator[tuple[str, StructType]
     elif isinstance(kind, MapType):
         yield from structs_within(kind.keyType, f"{path}{{}}.key")
         yield from structs_within(kind.valueType, f"{path}{{}}.value")
-
-
-def without_lengths(kind: DataType) -> DataType:
-    """Return the type as a DataFrame has it: char and varchar are string there."""
-    match kind:
-        case CharType() | VarcharType():
-            return StringType()
-        case ArrayType():
-            return ArrayType(without_lengths(kind.elementType), kind.containsNull)
-        case MapType():
-            return MapType(without_lengths(kind.keyType), without_lengths(kind.valueType), kind.valueContainsNull)
-        case StructType():
-            return StructType(
-                [StructField(field.name, without_lengths(field.dataType), field.nullable, field.metadata) for field in kind]
-            )
-    return kind
 
 
 def _contradictions(contract: Contract) -> Iterator[tuple[Place, str]]:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gluewright_core.errors import SourceUnsupported
-from gluewright_core.schema.contract import Column, Contract, without_lengths
+from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, differences, matched
 from gluewright_core.schema.reading import Source
 from gluewright_core.schema.sources.avro import from_avro, to_avro
 from gluewright_core.schema.sources.ddl import create_sql, from_ddl
 from gluewright_core.schema.sources.glue import from_glue, to_glue
+from gluewright_core.schema.types import without_lengths
 
 SAME = "="
 ABSENT = "(absent)"

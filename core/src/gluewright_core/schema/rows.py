@@ -36,7 +36,8 @@ from pyspark.sql.types import (
 
 from gluewright_core.errors import SchemaError
 from gluewright_core.schema.breaking import BITS, ways_to_break
-from gluewright_core.schema.contract import Contract, without_lengths
+from gluewright_core.schema.contract import Contract
+from gluewright_core.schema.types import without_lengths
 
 Row = dict[str, Any]
 _CAPACITIES: dict[type[DataType], int] = {

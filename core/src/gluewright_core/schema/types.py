@@ -175,6 +175,22 @@ def type_text(kind: DataType, dialect: Dialect = "spark") -> str:
     return text
 
 
+def without_lengths(kind: DataType) -> DataType:
+    """Return the type as a DataFrame has it: char and varchar are string there."""
+    match kind:
+        case CharType() | VarcharType():
+            return StringType()
+        case ArrayType():
+            return ArrayType(without_lengths(kind.elementType), kind.containsNull)
+        case MapType():
+            return MapType(without_lengths(kind.keyType), without_lengths(kind.valueType), kind.valueContainsNull)
+        case StructType():
+            return StructType(
+                [StructField(field.name, without_lengths(field.dataType), field.nullable, field.metadata) for field in kind]
+            )
+    return kind
+
+
 def quoted_text(text: str) -> str:
     """Write a text as a literal of Spark SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

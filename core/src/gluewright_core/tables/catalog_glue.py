@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, TableError, TableUnsupported
+from gluewright_core.schema.types import type_text
 from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
 
@@ -240,7 +241,7 @@ def glue_column(table: str, column: Any) -> dict[str, str]:
     kind = column.dataType.simpleString()
     if "timestamp_ntz" in kind or "interval" in kind or "variant" in kind:
         raise TableUnsupported(f"{table}.{column.name}: the Glue Data Catalog has no type {kind}; convert the column first")
-    return {"Name": column.name, "Type": kind, "Comment": column.metadata.get("comment", "")}
+    return {"Name": column.name, "Type": type_text(column.dataType, "glue"), "Comment": column.metadata.get("comment", "")}
 
 
 def _names(name: str) -> tuple[str, str]:

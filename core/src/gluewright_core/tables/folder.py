@@ -50,7 +50,7 @@ class FolderTable(ParquetTable):
 
     def read(self) -> DataFrame:  # noqa: D102
         if not self.exists():
-            return self._spark.createDataFrame([], self.spec.schema)
+            return self._spark.createDataFrame([], self.spec.row_schema)
         rows = self._spark.read.schema(self.spec.schema).parquet(self.spec.location)
         return rows.select([f"`{name}`" for name in self.spec.schema.names])
 

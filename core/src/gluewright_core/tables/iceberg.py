@@ -60,7 +60,7 @@ class IcebergTable(ManagedTable):
         if done["snapshot_id"] != self._current():
             raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
         if done["parent_id"] is None:
-            empty = self._spark.createDataFrame([], self.spec.schema)
+            empty = self._spark.createDataFrame([], self.spec.row_schema)
             self._commit(empty, "true", {UNDONE: run}, dynamic=False)
         else:
             self._roll_back(done["snapshot_id"], done["parent_id"])

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql.types import StructType
+
 from gluewright_core.errors import TableMismatch
+from gluewright_core.schema.types import without_lengths
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import StructType
 
 
 class Replace(Enum):
@@ -50,6 +52,13 @@ class TableSpec:
     partition_by: tuple[str, ...] = ()
     location: str = ""
     comment: str = field(default="", compare=False)
+
+    @property
+    def row_schema(self) -> StructType:
+        """The columns as a DataFrame has them: without the lengths of char and varchar."""
+        plain = without_lengths(self.schema)
+        assert isinstance(plain, StructType)
+        return plain
 
     def __post_init__(self) -> None:
         missing = [column for column in self.partition_by if column not in self.schema.names]
@@ -143,7 +152,7 @@ def arranged(rows: DataFrame, spec: TableSpec) -> DataFrame:
     Raises:
         TableMismatch: columns are missing or extra, or a type differs.
     """
-    expected = {column.name: column.dataType for column in spec.schema}
+    expected = {column.name: column.dataType for column in spec.row_schema}
     found = {column.name: column.dataType for column in rows.schema}
     wrong = [
         *(f"{name} is missing" for name in expected if name not in found),

@@ -37,7 +37,7 @@ class ManagedTable(Table):
 
     def read(self) -> DataFrame:  # noqa: D102
         if not self.exists():
-            return self._spark.createDataFrame([], self.spec.schema)
+            return self._spark.createDataFrame([], self.spec.row_schema)
         return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
 
     def _refuse_later(self, run: str, since: str | None) -> None:

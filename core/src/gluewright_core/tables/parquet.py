@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PROJECTION = "projection.enabled"
+_LENGTHS = re.compile(r"\b(var)?char\([0-9]+\)")
 
 
 class ParquetTable(Table):
@@ -57,7 +59,7 @@ class ParquetTable(Table):
 
     def read(self) -> DataFrame:  # noqa: D102
         if not self.exists():
-            return self._spark.createDataFrame([], self.spec.schema)
+            return self._spark.createDataFrame([], self.spec.row_schema)
         return self._spark.table(self.spec.name).select([f"`{name}`" for name in self.spec.schema.names])
 
     def version(self) -> str:  # noqa: D102
@@ -137,8 +139,9 @@ def require_same_columns(spec: TableSpec, found: CatalogTable) -> None:
     Raises:
         TableMismatch: columns, types or partition columns differ.
     """
-    declared = {column.name.lower(): column.dataType.simpleString().lower() for column in spec.schema}
-    existing = {name.lower(): kind.lower() for name, kind in found.columns.items()}
+    declared = {column.name.lower(): column.dataType.simpleString().lower() for column in spec.row_schema}
+    # One catalog says varchar(3), another string, of the same column.
+    existing = {name.lower(): _LENGTHS.sub("string", kind.lower()) for name, kind in found.columns.items()}
     wrong = [
         f"{name} {kind} (catalog: {existing.get(name, 'missing')})"
         for name, kind in declared.items()

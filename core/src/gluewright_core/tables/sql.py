@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from gluewright_core.schema.types import type_text
+
 if TYPE_CHECKING:
     from pyspark.sql.types import StructField, StructType
 
@@ -33,7 +35,7 @@ def _column_ddl(column: StructField) -> str:
     comment = column.metadata.get("comment", "")
     required = "" if column.nullable else " NOT NULL"
     commented = f" COMMENT {sql_text(comment)}" if comment else ""
-    return f"{quoted(column.name)} {column.dataType.simpleString()}{required}{commented}"
+    return f"{quoted(column.name)} {type_text(column.dataType)}{required}{commented}"
 
 
 def properties_ddl(keyword: str, properties: Mapping[str, str]) -> str:

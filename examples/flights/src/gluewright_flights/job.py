@@ -6,21 +6,21 @@ This file runs as it is with ``python``, with ``spark-submit`` and as a Glue scr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 from typing import Annotated
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
+from gluewright_core.dataset import Dataset, Saved, open_dataset
 from gluewright_core.effects import effect
 from gluewright_core.job import Job, run
+from gluewright_core.schema import Contract
 from gluewright_core.storage import open_storage
-from gluewright_core.tables import Published, Table, TableSpec, open_table
 from gluewright_core.tables.sql import identifier
-from gluewright_flights.flights import FLIGHTS, HEADER, LANDED, QUARANTINE, READING, accepted, judged, rejected
+from gluewright_flights.flights import FLIGHTS, HEADER, LANDED, PROBLEMS, READING, examined
 from gluewright_flights.on_time import AIRLINES, ON_TIME, month_of, on_time_by_month
 from gluewright_flights.report import chart, lines_of, show
 from gluewright_flights.zone import Zone, find_flights, require_readable, telling_unreadable
@@ -55,13 +55,10 @@ def main(job: Job[Arguments]) -> None:
     zone = find_days(job)
     ensure_database(job)
     with job.step("flights") as step:
-        rows = judged(step.counting(load_flights(job, zone), "read"))
-        quarantined = save_quarantine(rejected(rows), job, zone)
-        written = save_flights(accepted(rows), job, zone)
-        step.add(written=written.rows, quarantined=quarantined.rows)
+        save_flights(examined(load_flights(job, zone)), job, zone).told(step)
     with job.step("on time", changes_grain=True) as step:
         flights = step.counting(published_flights(job, zone.months), "read")
-        step.add(written=save_on_time(on_time_by_month(flights, load_airlines(job)), job, zone.months).rows)
+        step.add(written=save_on_time(on_time_by_month(flights, load_airlines(job)), job, zone.months).published.rows)
     with job.step("report"):
         save_report(job)
 
@@ -93,7 +90,7 @@ def load_flights(job: Job[Arguments], zone: Zone) -> DataFrame:
 def load_airlines(job: Job[Arguments]) -> DataFrame:
     """Read the airlines' names."""
     path = open_storage(job.arguments.landing).uri_of(AIRLINES_FILE)
-    return job.spark.read.option("header", True).schema(AIRLINES).csv(path)
+    return AIRLINES.conform(job.spark.read.option("header", True).schema(AIRLINES.struct).csv(path)).rows
 
 
 def published_flights(job: Job[Arguments], months: list[str]) -> DataFrame:
@@ -101,57 +98,54 @@ def published_flights(job: Job[Arguments], months: list[str]) -> DataFrame:
     first, last = date.fromisoformat(f"{months[0]}-01"), date.fromisoformat(f"{months[-1]}-01") + timedelta(days=30)
     # The range is what catalogs push down; it may reach into the month after.
     wanted = F.col("dt").between(first, last) & F.expr(month_of("dt")).isin(months)
-    return flights_table(job).read().where(wanted)
+    return flights_dataset(job).load().where(wanted)
 
 
-def save_flights(rows: DataFrame, job: Job[Arguments], zone: Zone) -> Published:
-    """Replace the days by their rows; a day without any becomes empty."""
-    # One file a day.
-    return _save_days(flights_table(job), rows.repartition("dt"), job, zone)
+def save_flights(landed: DataFrame, job: Job[Arguments], zone: Zone) -> Saved:
+    """Replace the days by their flights, and what was quarantined of them; a day without any becomes empty."""
+    days = [{"dt": day} for day in zone.days]
+    with telling_unreadable(zone.storage, zone.keys, HEADER):
+        return flights_dataset(job).save(
+            landed,
+            run=job.run.id,
+            replace=days,
+            problems=PROBLEMS,
+            # One file a day.
+            layout=lambda rows: rows.repartition("dt"),
+        )
 
 
-def save_quarantine(rows: DataFrame, job: Job[Arguments], zone: Zone) -> Published:
-    """Replace the days' rows that do not fit."""
-    table = _table(job, "flights_quarantine", QUARANTINE, ("dt",), "Landed rows that are no flights, and why.")
-    return _save_days(table, rows.repartition("dt"), job, zone)
-
-
-def save_on_time(rows: DataFrame, job: Job[Arguments], months: list[str]) -> Published:
+def save_on_time(rows: DataFrame, job: Job[Arguments], months: list[str]) -> Saved:
     """Replace the months by their figures."""
-    replace = [{"month": month} for month in months]
-    return on_time_table(job).publish(rows.coalesce(1), run=job.run.id, replace=replace)
+    partitions = [{"month": month} for month in months]
+    return on_time_dataset(job).save(rows.coalesce(1), run=job.run.id, replace=partitions)
 
 
 def save_report(job: Job[Arguments]) -> None:
     """Show the table ``on_time`` in the terminal, and write it as a chart."""
-    lines = lines_of(on_time_table(job).read().collect())
+    lines = lines_of(on_time_dataset(job).load().collect())
     show(lines)
     report = open_storage(job.arguments.report)
     report.write(CHART_FILE, chart(lines).encode())
     print(f"chart: {report.uri_of(CHART_FILE)}")
 
 
-def flights_table(job: Job[Arguments]) -> Table:
-    """Return the table of flights, a partition a day."""
-    return _table(job, "flights", FLIGHTS, ("dt",), "Flights from New York City.")
+def flights_dataset(job: Job[Arguments]) -> Dataset:
+    """Return the flights, a partition a day, with their quarantine."""
+    return _dataset(job, FLIGHTS)
 
 
-def on_time_table(job: Job[Arguments]) -> Table:
-    """Return the table of figures, a partition a month."""
-    return _table(job, "on_time", ON_TIME, ("month",), "How often each airline is on time, by airport and month.")
+def on_time_dataset(job: Job[Arguments]) -> Dataset:
+    """Return the figures, a partition a month."""
+    return _dataset(job, ON_TIME)
 
 
-def _table(job: Job[Arguments], name: str, schema: StructType, partition_by: tuple[str, ...], comment: str) -> Table:
+def _dataset(job: Job[Arguments], contract: Contract) -> Dataset:
     asked = job.arguments
     # Iceberg's catalog decides where its tables are.
-    location = "" if asked.catalog is Catalog.iceberg else open_storage(asked.warehouse).uri_of(name)
-    spec = TableSpec(f"{asked.database}.{name}", schema, partition_by, location, comment)
-    return open_table(job.spark, spec, asked.catalog.value)
-
-
-def _save_days(table: Table, rows: DataFrame, job: Job[Arguments], zone: Zone) -> Published:
-    with telling_unreadable(zone.storage, zone.keys, HEADER):
-        return table.publish(rows, run=job.run.id, replace=[{"dt": day} for day in zone.days])
+    location = "" if asked.catalog is Catalog.iceberg else open_storage(asked.warehouse).uri_of(contract.name)
+    named = replace(contract, name=f"{asked.database}.{contract.name}")
+    return open_dataset(job.spark, named, asked.catalog.value, location=location)
 
 
 if __name__ == "__main__":

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
+
+from gluewright_core.schema import Column as Field
+from gluewright_core.schema import Contract, Mode
 
 LATE_AFTER = 15
 """Minutes. A flight is on time if it arrives less than this after its schedule (U.S. Bureau of Transportation Statistics,
 "Airline On-Time Statistics: Definitions")."""
 
-AIRLINES = StructType([StructField("carrier", StringType()), StructField("name", StringType())])
-"""A row of the airlines' reference table."""
-
-
-def _column(name: str, kind: StringType | LongType | DoubleType, comment: str) -> StructField:
-    return StructField(name, kind, True, {"comment": comment})
-
-
-ON_TIME = StructType(
-    [
-        _column("carrier", StringType(), "The airline's two-letter code."),
-        _column("carrier_name", StringType(), "The airline's name; NULL if the reference table lacks it."),
-        _column("origin", StringType(), "Airport of departure."),
-        _column("flights", LongType(), "Scheduled flights."),
-        _column("cancelled", LongType(), "Flights that never departed."),
-        _column(
-            "on_time_share",
-            DoubleType(),
-            f"Share of the flights that were not cancelled which arrived less than {LATE_AFTER} minutes late.",
-        ),
-        _column("delay_median", DoubleType(), "Median delay at arrival in minutes, of the flights that arrived."),
-        _column("delay_p95", DoubleType(), "95th percentile of the same, interpolated."),
-        _column("month", StringType(), "Month of the scheduled departure, such as 2013-01."),
-    ]
+AIRLINES = Contract(
+    "airlines",
+    (Field("carrier", "string", nullable=False), Field("name", "string", nullable=False)),
+    key=("carrier",),
+    values=Mode.FREEZE,
 )
-"""A row of the result."""
+"""The airlines' reference table. What does not fit fails the job: figures without a name are of no use."""
+
+ON_TIME = Contract(
+    "on_time",
+    (
+        Field("carrier", "string", nullable=False, comment="The airline's two-letter code."),
+        Field("carrier_name", "string", comment="The airline's name; NULL if the reference table lacks it."),
+        Field("origin", "string", nullable=False, comment="Airport of departure."),
+        Field("flights", "bigint", nullable=False, comment="Scheduled flights."),
+        Field("cancelled", "bigint", nullable=False, comment="Flights that never departed."),
+        Field(
+            "on_time_share",
+            "double",
+            comment=f"Share of the flights that were not cancelled which arrived less than {LATE_AFTER} minutes late.",
+        ),
+        Field("delay_median", "double", comment="Median delay at arrival in minutes, of the flights that arrived."),
+        Field("delay_p95", "double", comment="95th percentile of the same, interpolated."),
+        Field("month", "string", nullable=False, comment="Month of the scheduled departure, such as 2013-01."),
+    ),
+    key=("carrier", "origin", "month"),
+    partition_by=("month",),
+    comment="How often each airline is on time, by airport and month.",
+    values=Mode.FREEZE,
+)
+"""A row of the result. It is computed, so what does not fit is a mistake of ours and fails the job."""
 
 
 def month_of(day: str) -> str:

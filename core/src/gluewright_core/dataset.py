@@ -1,0 +1,231 @@
+"""A dataset: its contract, the table with its rows, and beside it the table with what did not fit.
+
+``save`` holds rows to the contract before they reach the table: what does not fit goes to ``<table>_quarantine`` with a
+reason, in the partitions of the data, so that a day that is saved again replaces its quarantined rows too. ``load`` holds
+the table to the contract before a job relies on it. Both are what :func:`gluewright_core.schema.conform.conform` does,
+with the table kinds and runs of core around it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from gluewright_core.counting import Counted
+from gluewright_core.errors import GluewrightError
+from gluewright_core.schema.conform import QUARANTINE, ContractBroken, Mode
+from gluewright_core.tables import ALL, Kind, Partition, Replace, TableSpec, open_table
+from gluewright_core.tables.partitions import matching, values_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from gluewright_core.schema.conform import Conformed
+    from gluewright_core.schema.contract import Contract
+    from gluewright_core.summary import Step
+    from gluewright_core.tables import Catalog, Published, Table
+
+RUN = "quarantined_by"
+"""The last partition column of a quarantine table: the run that set the row aside."""
+_SET_ASIDE = StructField(RUN, StringType(), True, {"comment": "The run that set the row aside."})
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What became of the rows of one :meth:`Dataset.save`.
+
+    Attributes:
+        published: what was published to the table.
+        read: rows that came.
+        quarantined: rows that are in quarantine only.
+        kept: rows that were written without some of their values, which quarantine tells.
+    """
+
+    published: Published
+    read: int
+    quarantined: int
+    kept: int
+
+    def told(self, step: Step) -> Saved:
+        """Add the figures to a step of the run's summary; they add up."""
+        step.add(read=self.read, written=self.published.rows, quarantined=self.quarantined)
+        return self
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table held to a contract. :func:`open_dataset` makes it.
+
+    Attributes:
+        contract: what its rows promise.
+        table: with the rows.
+        quarantine: with what did not fit; None if the contract freezes every value, because then nothing is set aside.
+    """
+
+    contract: Contract
+    table: Table
+    quarantine: Table | None
+
+    def load(self) -> DataFrame:
+        """Read the table's rows, held to the contract.
+
+        Returns:
+            The contract's columns. Where the contract allows no NULL and there is one, whatever uses the rows fails.
+
+        Raises:
+            ContractBroken: the table's columns are not the contract's.
+        """
+        columns = [dataclasses.replace(column, on_surprise=None) for column in self.contract.columns]
+        frozen = dataclasses.replace(self.contract, values=Mode.FREEZE, columns=columns)
+        conformed = frozen.conform(self.table.read())
+        broken = [difference for difference in conformed.differences if difference.kind in {"missing", "retyped"}]
+        if broken:
+            told = "; ".join(map(str, broken))
+            raise ContractBroken(f"{self.contract.name}: the table is not what its contract says: {told}")
+        return conformed.rows
+
+    def save(
+        self,
+        rows: DataFrame,
+        *,
+        run: str,
+        replace: Replace | Sequence[Partition],
+        layout: Callable[[DataFrame], DataFrame] | None = None,
+        problems: str = "",
+        unique_key: bool = False,
+        max_rows: int | None = None,
+        max_share: float | None = None,
+    ) -> Saved:
+        """Publish the rows that fit, and quarantine those that do not.
+
+        The rows are computed twice: first those that do not fit, to count them before anything is published, then those
+        that do. Quarantine is published first, so a run that dies in between has lost nothing; run again, it goes on.
+
+        Args:
+            rows: as they come; columns are matched by name.
+            run: the logical run's id.
+            replace: which partitions become these rows, as in :meth:`gluewright_core.tables.Table.publish`. Quarantine
+                keeps what earlier runs set aside of partitions that are only :data:`~gluewright_core.tables.TOUCHED`.
+            layout: arranges the rows that fit before they are written, such as by ``repartition``.
+            problems: see :func:`gluewright_core.schema.conform.conform`.
+            unique_key: whether rows that share a key do not fit.
+            max_rows: how many rows may be quarantined.
+            max_share: which share of the rows may be quarantined, between 0 and 1.
+
+        Returns:
+            What became of them.
+
+        Raises:
+            ContractBroken: too many rows do not fit, or one that must. Nothing was published.
+            ConcurrentUpdate: another run published some of the same partitions meanwhile.
+        """
+        conformed = self.contract.conform(rows, unique_key=unique_key, problems=problems)
+        if self.quarantine is None:
+            published = self._publish(conformed, run, replace, layout)
+            return Saved(published, published.rows, 0, 0)
+        aside, figures = self._set_aside(conformed, run)
+        try:
+            if figures["frozen"] or _too_many(figures, max_rows, max_share):
+                conformed.require(max_rows=max_rows, max_share=max_share)
+            self.quarantine.publish(aside, run=run, replace=self._replaced(aside, replace, run))
+        finally:
+            aside.unpersist()
+        published = self._publish(conformed, run, replace, layout)
+        read = published.rows if conformed.certain else figures["read"]
+        return Saved(published, read, figures["quarantined"] - figures["kept"], figures["kept"])
+
+    def _publish(
+        self,
+        conformed: Conformed,
+        run: str,
+        replaced: Replace | Sequence[Partition],
+        layout: Callable[[DataFrame], DataFrame] | None,
+    ) -> Published:
+        rows = layout(conformed.rows) if layout else conformed.rows
+        try:
+            return self.table.publish(rows, run=run, replace=replaced)
+        except GluewrightError:
+            raise
+        except Exception:
+            # Most of the time a frozen value: then this tells which.
+            conformed.require()
+            raise
+
+    def _set_aside(self, conformed: Conformed, run: str) -> tuple[DataFrame, dict[str, int]]:
+        """Compute the rows that do not fit, and count all rows on the way."""
+        figures = {"read": None, **conformed.outcomes}
+        if conformed.certain:
+            return self._marked(conformed, run), dict.fromkeys(figures, 0)
+        counted = Counted(conformed.checked, figures)
+        aside = self._marked(dataclasses.replace(conformed, checked=counted.rows), run).persist()
+        aside.count()
+        return aside, counted.figures() or dataclasses.asdict(conformed.counts())
+
+    def _marked(self, conformed: Conformed, run: str) -> DataFrame:
+        return conformed.quarantine_with(*self.contract.partition_by).withColumn(RUN, F.lit(run))
+
+    def _replaced(
+        self, aside: DataFrame, replaced: Replace | Sequence[Partition], run: str
+    ) -> Replace | Sequence[Partition]:
+        """Say which partitions of quarantine are replaced: this run's, and all runs' of the data's partitions."""
+        if replaced is ALL:
+            return ALL
+        columns = self.contract.partition_by
+        found = [row.asDict() | {RUN: run} for row in aside.select(*columns).distinct().collect()]
+        if not isinstance(replaced, Replace) and self.quarantine and self.quarantine.exists():
+            within = matching(self.contract.struct, columns, [values_of(columns, partition) for partition in replaced])
+            earlier = self.quarantine.read().where(within).select(*columns, RUN).distinct().collect()
+            found += [partition for row in earlier if (partition := row.asDict()) not in found]
+        return found
+
+
+def open_dataset(
+    spark: SparkSession,
+    contract: Contract,
+    kind: Kind | str = Kind.PARQUET,
+    *,
+    location: str = "",
+    catalog: Catalog | None = None,
+) -> Dataset:
+    """Open a contract's table and its quarantine; saving creates them where they do not exist.
+
+    Args:
+        spark: the session.
+        contract: named as the table: ``database.table``, for Iceberg ``catalog.database.table``.
+        kind: how both tables are kept.
+        location: the table's folder; quarantine is kept in ``<location>_quarantine``. Iceberg may leave it to its catalog.
+        catalog: see :func:`gluewright_core.tables.open_table`.
+
+    Returns:
+        The dataset.
+
+    Example:
+        >>> orders = open_dataset(spark, ORDERS, location="s3://lake/orders")                   # doctest: +SKIP
+        >>> saved = orders.save(rows, run=job.run.id, replace=[{"dt": day}], max_share=0.01)    # doctest: +SKIP
+        >>> saved.told(step)                                                                    # doctest: +SKIP
+    """
+    partitions = [StructField(name, contract[name].data_type) for name in contract.partition_by]
+    table = TableSpec(contract.name, contract.struct, tuple(contract.partition_by), location, contract.comment)
+    quarantine = TableSpec(
+        f"{contract.name}_quarantine",
+        StructType([*QUARANTINE, *partitions, _SET_ASIDE]),
+        (*contract.partition_by, RUN),
+        f"{location.rstrip('/')}_quarantine" if location else "",
+        f"Rows that do not fit the contract of {contract.name}, and why.",
+    )
+    frozen = {contract.values, *(column.on_surprise or contract.values for column in contract.columns)} == {Mode.FREEZE}
+    return Dataset(
+        contract,
+        open_table(spark, table, kind, catalog=catalog),
+        None if frozen else open_table(spark, quarantine, kind, catalog=catalog),
+    )
+
+
+def _too_many(figures: dict[str, int], max_rows: int | None, max_share: float | None) -> bool:
+    aside = figures["quarantined"]
+    return (max_rows is not None and aside > max_rows) or (max_share is not None and aside > max_share * figures["read"])
