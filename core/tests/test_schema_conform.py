@@ -301,6 +301,19 @@ def test_keys_of_maps_must_fit_and_stay_distinct(spark, ansi):
     assert values(same) == [({1.5: "a", 2.5: "b"},)]
 
 
+def test_a_length_is_held_inside_other_values_too(spark, ansi):
+    short = VarcharType(2)
+    contract = StructType([field("a", ArrayType(short)), field("s", fields(x=short)), field("m", MapType(short, short))])
+    rows = spark.sql("SELECT array('ab', 'abc') AS a, named_struct('x', 'abc') AS s, map('k', 'abc') AS m")
+    conformed = conform(rows, contract, values=Mode.DISCARD_VALUE)
+    assert values(conformed) == [(["ab", None], (None,), {"k": None})]
+    assert [problem[:2] for problem in told(conformed)[0][1]] == [
+        ("a[]", "length"),
+        ("s.x", "length"),
+        ("m{}.value", "length"),
+    ]
+
+
 def test_each_column_has_its_own_mode(spark, ansi):
     contract = StructType(
         [
@@ -366,7 +379,7 @@ def test_rows_are_counted_while_they_are_written(spark, tmp_path):
     seen = Observation()
     contract = StructType([field("id", INT), field("n", INT, on_surprise="discard_value")])
     conform(rows, contract).observed(seen).rows.write.parquet(str(tmp_path / "rows"))
-    assert seen.get == {"read": 3, "written": 2, "quarantined": 2, "kept": 1}
+    assert seen.get == {"read": 3, "written": 2, "quarantined": 2, "kept": 1, "frozen": 0}
     assert spark.read.parquet(str(tmp_path / "rows")).count() == 2
 
 
