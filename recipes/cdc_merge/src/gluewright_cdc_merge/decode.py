@@ -34,7 +34,8 @@ array of these          a JSON array
 ======================  =====================================================================================================
 
 Where records carry Kafka Connect's schema, it tells how decimals and timestamps are written; else the caller does.
-Connect's JSON converter must write decimals as base64, its default (``decimal.format``).
+Connect's JSON converter must write decimals as base64, its default (``decimal.format``): Spark 3.5 reads a JSON number as a
+double, so of more than 15 digits it keeps what a double keeps, and ``1.10`` becomes ``1.1`` in a column of text.
 
 Sources: "Debezium connector for PostgreSQL", "New Record State Extraction" (Debezium's documentation), "Using Amazon S3 as a
 target for AWS Database Migration Service" (its user guide).
@@ -105,8 +106,8 @@ class Decoded:
         """The changes.
 
         ``op`` (``upsert``, ``delete``, ``truncate``), ``key``, ``sequence``, ``row`` (NULL but for upserts), ``unset`` (the
-        names of columns that the change says nothing about, NULL for none; only of feeds that have partial changes), ``old_key``
-        (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``.
+        names of columns that the change says nothing about, NULL for none; only of feeds that have partial changes),
+        ``old_key`` (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``.
 
         An update that changes the key is two rows: a delete of the old key with ``record`` 1, an upsert of the new with 0.
         """
@@ -138,7 +139,8 @@ def debezium(
 ) -> Decoded:
     """Decode Debezium's change events, with their envelope.
 
-    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. Ignored: null
+    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. An update whose
+    ``before`` has another key moves the row (Debezium itself tells a changed key as a delete and an insert). Ignored: null
     values (tombstones), heartbeats, and logical messages (``m``).
 
     Args:
@@ -157,37 +159,42 @@ def debezium(
     Raises:
         FeedUnsupported: naming the column that is not there, or its type.
     """
-    frame, envelope = _enveloped(records, value)
-    source = _source(envelope("source"))
-    times = {name: f"try_cast({envelope(name)[0]} AS BIGINT)" for name in ("ts_ms", "ts_us", "ts_ns")}
+    source_fields = _SOURCE if sequence_by else ("sequence", "lsn")
+    fields = {"before": _texts(keys or columns.names), "after": _texts(columns.names), "source": _texts(source_fields)}
+    fields |= dict.fromkeys(("op", "ts_ms", "ts_us", "ts_ns"), "string")
+    frame, message = _with_message(records, key, keys)
+    frame, envelope = _parsed(frame, value, fields, _ENVELOPE_TYPES)
+    source, op = envelope("source"), envelope("op")
+    if envelope.text:
+        source = _struct_of({name: f"try_cast({source}.{name} AS {_SOURCE[name]})" for name in source_fields})
+    times = {name: f"try_cast({envelope(name)} AS BIGINT)" for name in ("ts_ms", "ts_us", "ts_ns")}
     view = _replacing(frame, {"source": source, **times})
     pair = _pair(_first(view, "source.sequence"), _first(view, "source.lsn"))
-    message, message_type = _message(records, key)
-    tables = {name: envelope(name) for name in ("before", "after")}
-    op = envelope("op")[0]
-    empty = " AND ".join(f"{envelope(name)[0]} IS NULL" for name in ("op", "before", "after", "source"))
-    whole = _quoted(value)
-    wrapped_null = f"CAST({whole} AS STRING) RLIKE '\"payload\" *: *null'" if envelope.text else "false"
-    ignored = (
-        f"CASE WHEN {whole} IS NULL OR ({empty} AND {wrapped_null}) OR {envelope.null} THEN 'tombstone'"
-        f" WHEN {empty} AND {envelope('ts_ms')[0]} IS NOT NULL THEN 'heartbeat' WHEN {op} = 'm' THEN 'logical message' END"
-    )
+    empty = " AND ".join(f"{envelope(name)} IS NULL" for name in ("op", "before", "after", "source"))
+    whole, after = _quoted(value), _Image("_after", envelope.type_of("after"), envelope.text)
+    tombstone = f"{envelope.null} OR ({empty} AND {_payload_is_null(envelope, whole)})"
+    heartbeat = f"{empty} AND {envelope('ts_ms')} IS NOT NULL"
+    text, partial = f"CAST({whole} AS STRING)", f"{op} = 'u'"
+    row_text = f"coalesce(get_json_object({text}, '$.after'), get_json_object({text}, '$.payload.after'))"
+    row_text = row_text if envelope.text else ""
     staged = _with_sequence(view, sequence_by, pair).selectExpr(
         "_sequence",
         f"{op} AS _kind",
         _operation(op, upserts="cru", deletes="d", truncates="t"),
-        f"{ignored} AS _ignored",
+        f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {heartbeat} THEN 'heartbeat'"
+        f" WHEN {op} = 'm' THEN 'logical message' END AS _ignored",
         f"CASE WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _broken",
-        f"{tables['after'][0]} AS _after",
-        f"{tables['before'][0]} AS _before",
-        f"{message} AS _message",
-        f"{op} = 'u' AS _partial",
-        f"{envelope.fields} AS _fields",
+        f"{envelope('after')} AS _after",
+        f"{envelope('before')} AS _before",
+        f"{message.sql} AS _message",
+        f"{partial} AS _partial",
+        f"{_present(envelope('after'), columns, row_text, partial)} AS _present",
+        "_types",
         f"{whole} AS _original",
     )
-    after, before = _Image("_after", tables["after"][1]), _Image("_before", tables["before"][1])
+    before = _Image("_before", envelope.type_of("before"))
     how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=envelope.text)
-    feed = _Feed(after, [_Image("_message", message_type), before], before, partial=True)
+    feed = _Feed(after, [_Image("_message", message.type), before], before, partial=True)
     return _decode(staged, columns, keys, feed, how)
 
 
@@ -223,28 +230,41 @@ def debezium_flattened(
     Raises:
         FeedUnsupported: naming the column that is not there, or its type.
     """
-    message, message_type = _message(records, key)
-    view, row = _flat(records, value)
-    op, deleted = (f"CAST({row(name)} AS STRING)" for name in ("__op", "__deleted"))
-    kind = f"coalesce({op}, CASE {deleted} WHEN 'true' THEN 'd' WHEN 'false' THEN 'u' END)"
-    kind = f"CASE WHEN {deleted} = 'true' THEN 'd' ELSE {kind} END"
+    types = {f"__{prefix}{name}": to for prefix in ("", "source_") for name, to in _SOURCE.items()}
+    if not sequence_by:
+        types = {name: types[name] for name in ("__source_sequence", "__sequence", "__source_lsn", "__lsn")}
+    names = [*columns.names, "__op", "__deleted", *types]
+    frame, message = _with_message(records, key, keys)
+    frame, row = _parsed(frame, value, dict.fromkeys(names, "string"), _ROW_TYPES)
+    fields = row.type.names if isinstance(row.type, StructType) else []
+    added = {name: row(name) for name in fields if name.startswith("__")} if value else {}
+    if row.text:
+        added = {name: f"try_cast({row(name)} AS {to})" for name, to in types.items()}
+    view = _replacing(frame, added)
     pair = _pair(_first(view, "__source_sequence", "__sequence"), _first(view, "__source_lsn", "__lsn"))
-    json_text = row.fields != "NULL"
+    op, deleted = (f"CAST({row(name)} AS STRING)" for name in ("__op", "__deleted"))
+    kind = f"CASE WHEN {deleted} = 'true' THEN 'd' ELSE coalesce({op}, CASE {deleted} WHEN 'false' THEN 'u' END) END"
+    tombstone, row_text, partial = row.null, "", f"{kind} = 'u'"
+    if value and row.text:
+        tombstone = f"{row.null} OR ({op} IS NULL AND {deleted} IS NULL AND {_payload_is_null(row, _quoted(value))})"
+        row_text = f"CAST({_quoted(value)} AS STRING)"
+        row_text = row_text if "payload" in names else f"coalesce(get_json_object({row_text}, '$.payload'), {row_text})"
     staged = _with_sequence(view, sequence_by, pair).selectExpr(
         "_sequence",
         f"{kind} AS _kind",
         _operation(kind, upserts="cru", deletes="d"),
-        f"CASE WHEN {row.null} THEN 'tombstone' WHEN {kind} = 'm' THEN 'logical message' END AS _ignored",
+        f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {kind} = 'm' THEN 'logical message' END AS _ignored",
         f"CASE WHEN {row.sql} IS NULL THEN 'it is not a JSON object' END AS _broken",
         f"{row.sql} AS _after",
-        f"{message} AS _message",
-        f"coalesce({op} NOT IN ('c', 'r'), true) AS _partial",
-        f"{row.fields} AS _fields",
+        f"{message.sql} AS _message",
+        f"{partial} AS _partial",
+        f"{_present(row.sql, columns, row_text, partial)} AS _present",
+        "_types",
         f"{_quoted(value) if value else row.sql} AS _original",
     )
-    after = _Image("_after", row.type)
-    how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=json_text)
-    return _decode(staged, columns, keys, _Feed(after, [_Image("_message", message_type), after], None, partial=True), how)
+    after = _Image("_after", row.type, row.text)
+    how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=row.text)
+    return _decode(staged, columns, keys, _Feed(after, [_Image("_message", message.type), after], None, partial=True), how)
 
 
 def dms(
@@ -270,7 +290,7 @@ def dms(
     kind = f"coalesce(nullif({_quoted(op)}, ''), 'load')" if op in records.columns else "'load'"
     names = [name for name in records.columns if name != op]
     has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
-    before = {name: f"BI_{name}" for name in keys} if has_before else {}
+    before = {name: _quoted(f"BI_{name}") for name in keys} if has_before else {}
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
         "_sequence",
         f"{kind} AS _kind",
@@ -278,7 +298,7 @@ def dms(
         "CAST(NULL AS STRING) AS _ignored",
         "CAST(NULL AS STRING) AS _broken",
         f"{_struct(names)} AS _after",
-        f"{_struct(before.values(), before)} AS _before" if before else "NULL AS _before",
+        f"{_struct_of(before)} AS _before" if before else "NULL AS _before",
         "false AS _partial",
         f"{_struct(records.columns)} AS _original",
     )
@@ -336,34 +356,22 @@ def plain(
 
 @dataclass(frozen=True)
 class _Image:
-    """A row as a feed tells it, a map of texts (of JSON) or a struct; when it is null; what Connect says of its types."""
+    """A struct of a record, such as its row: whether its values are JSON's texts, and when the record is null."""
 
     sql: str
     type: DataType
+    text: bool = False
     null: str = "false"
-    fields: str = "NULL"
 
     def __call__(self, name: str) -> str:
-        """Give the value of a column, NULL where there is none."""
-        if isinstance(self.type, MapType):
-            return f"try_element_at({self.sql}, {_literal(name)})"
+        """Give the value of a field, NULL where there is none."""
         found = self._field(name)
         return f"{self.sql}.{_quoted(found.name)}" if found else "NULL"
 
     def type_of(self, name: str) -> DataType:
-        """Tell the type in which a column comes."""
+        """Tell the type in which a field comes."""
         found = self._field(name)
-        return StringType() if isinstance(self.type, MapType) else found.dataType if found else NullType()
-
-    def lacks(self, name: str) -> str:
-        """Tell whether the column is not there, which is not the same as NULL."""
-        if isinstance(self.type, MapType):
-            return f"NOT coalesce(map_contains_key({self.sql}, {_literal(name)}), false)"
-        return "false" if self._field(name) else "true"
-
-    def may_have(self, name: str) -> bool:
-        """Tell whether some record can have the column."""
-        return isinstance(self.type, MapType) or self._field(name) is not None
+        return found.dataType if found else NullType()
 
     def _field(self, name: str) -> StructField | None:
         fields = self.type if isinstance(self.type, StructType) else ()
@@ -400,13 +408,12 @@ class _Encodings:
         return [text, encoded, *(json.dumps(each, separators=(",", ":")) for each in [*lists, {text: text}])]
 
 
+# What Connect's schema says of the types of columns: its type, and where they are in it.
 _NAMED = "name: string, parameters: map<string, string>"
 _TYPES = f"array<struct<field: string, {_NAMED}, items: struct<{_NAMED}>>>"
-_EVENT = ("before", "after", "source"), ("op", "ts_ms", "ts_us", "ts_ns")
-# As texts and maps of texts: so absent is not NULL, and no number loses digits.
-_ENVELOPE = ", ".join([f"{n}: map<string, string>" for n in _EVENT[0]] + [f"{n}: string" for n in _EVENT[1]])
-_SCHEMA = f"struct<fields: array<struct<field: string, fields: {_TYPES}>>>"
-_ENVELOPES = f"array<struct<{_ENVELOPE}, payload: struct<{_ENVELOPE}>, schema: {_SCHEMA}>>"
+_AFTER = "CAST(array_position({0}.fields.field, 'after') AS INT) - 1"
+_ENVELOPE_TYPES = f"struct<fields: array<struct<field: string, fields: {_TYPES}>>>", f"get({{0}}.fields.fields, {_AFTER})"
+_ROW_TYPES = f"struct<fields: {_TYPES}>", "{0}.fields"
 
 # The fields of `source`, by the documentation of Debezium's connectors; as text, numbers would not sort.
 _SOURCE = {
@@ -418,91 +425,65 @@ _SOURCE = {
 }
 
 
-@dataclass(frozen=True)
-class _Envelope:
-    """Gives the fields of an envelope, each with its type."""
-
-    sql: str
-    type: StructType
-    text: bool
-    null: str
-    fields: str
-
-    def __call__(self, name: str) -> tuple[str, DataType]:
-        found = next((field for field in self.type if field.name == name), None)
-        return (f"{self.sql}.{name}", found.dataType) if found else ("CAST(NULL AS STRING)", NullType())
-
-
-def _enveloped(records: DataFrame, value: str) -> tuple[DataFrame, _Envelope]:
-    """Parse the envelope into the column ``_feed``, once."""
-    kind = _type_of(records, value)
-    if isinstance(kind, StructType):
-        path, null = _quoted(value), f"{_quoted(value)} IS NULL"
-        if "payload" in kind.names and isinstance(kind["payload"].dataType, StructType):
-            path, kind = f"{path}.payload", kind["payload"].dataType
-            null = f"{path} IS NULL"
-        return records.selectExpr("*", f"{path} AS _feed"), _Envelope("_feed", kind, text=False, null=null, fields="NULL")
-    # In brackets, so that what follows the object, or a second one, is not passed over.
-    parsed = records.selectExpr("*", f"from_json({_bracketed(value)}, {_literal(_ENVELOPES)}) AS _parsed")
-    outer = "get(_parsed, 0)"
-    own = ", ".join(f"{_literal(name)}, {outer}.{name}" for name in (*_EVENT[0], *_EVENT[1]))
-    event = f"CASE WHEN size(_parsed) = 1 THEN coalesce({outer}.payload, named_struct({own})) END"
-    of_row = f"get(filter({outer}.schema.fields, f -> f.field IN ('after', 'before')), 0).fields"
-    frame = parsed.selectExpr("*", f"{event} AS _feed", f"{of_row} AS _types")
-    null = f"(size(_parsed) = 1 AND {outer} IS NULL)"
-    kind = frame.schema["_feed"].dataType
-    assert isinstance(kind, StructType)
-    return frame, _Envelope("_feed", kind, text=True, null=null, fields="_types")
-
-
-def _flat(records: DataFrame, value: str | None) -> tuple[DataFrame, _Image]:
-    """Give the flattened row, and a view with the fields that Debezium added as columns."""
+def _parsed(
+    records: DataFrame, value: str | None, fields: dict[str, str], types: tuple[str, str]
+) -> tuple[DataFrame, _Image]:
+    """Parse records once: the fields as the column ``_feed``, what Connect says of types as ``_types``."""
     if value is None:
-        return records, _Image(_struct(records.columns), records.schema)
+        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(records.columns), records.schema)
     kind = _type_of(records, value)
     if isinstance(kind, StructType):
-        added = {name: f"{_quoted(value)}.{_quoted(name)}" for name in kind.names if name.startswith("__")}
-        return _replacing(records, added), _Image(_quoted(value), kind, f"{_quoted(value)} IS NULL")
-    parsed = records.selectExpr("*", f"from_json({_bracketed(value)}, 'array<map<string, string>>') AS _parsed")
+        whole = _Image(_quoted(value), kind)
+        if isinstance(whole.type_of("payload"), StructType):
+            whole = _Image(whole("payload"), whole.type_of("payload"))
+        return records.selectExpr("*", "NULL AS _types"), _Image(whole.sql, whole.type, null=f"{whole.sql} IS NULL")
+    own = ", ".join(f"{_quoted(name)}: {to}" for name, to in fields.items())
+    # A table with such columns cannot be told from the wrapper.
+    can_be_wrapped = not {"payload", "schema"} & set(fields)
+    wrapper = f", payload: struct<{own}>, schema: {types[0]}" if can_be_wrapped else ""
+    text = f"CAST({_quoted(value)} AS STRING)"
+    # In brackets, so that what follows the object, or a second one, is not passed over.
+    parse = f"from_json(concat('[', {text}, ']'), {_literal(f'array<struct<{own}{wrapper}>>')})"
     outer = "get(_parsed, 0)"
-    wrapped = f"size({outer}) = 2 AND map_contains_key({outer}, 'payload') AND map_contains_key({outer}, 'schema')"
-    inner = f"from_json({outer}['payload'], 'map<string, string>')"
-    event = f"CASE WHEN size(_parsed) <> 1 THEN NULL WHEN {wrapped} THEN {inner} ELSE {outer} END"
-    encoded = f"from_json({outer}['schema'], {_literal(f'fields {_TYPES}')}).fields"
-    null = f"CASE WHEN {wrapped} THEN {outer}['payload'] IS NULL ELSE size(_parsed) = 1 AND {outer} IS NULL END"
-    frame = parsed.selectExpr(
+    event = _struct_of({name: f"{outer}.{_quoted(name)}" for name in fields})
+    event = f"coalesce({outer}.payload, {event})" if can_be_wrapped else event
+    frame = records.selectExpr("*", f"{parse} AS _parsed").selectExpr(
         "*",
-        f"{event} AS _feed",
-        f"CASE WHEN {wrapped} THEN {encoded} END AS _types",
-        f"{_quoted(value)} IS NULL OR coalesce({null}, false) AS _null",
+        f"CASE WHEN size(_parsed) = 1 AND {outer} IS NOT NULL THEN {event} END AS _feed",
+        f"{types[1].format(outer + '.schema') if can_be_wrapped else 'NULL'} AS _types",
     )
-    image = _Image("_feed", MapType(StringType(), StringType()), "_null", "_types")
-    types = {f"__{prefix}{name}": to for prefix in ("", "source_") for name, to in _SOURCE.items()}
-    added = {name: f"try_cast({image(name)} AS {to})" for name, to in types.items()}
-    return _replacing(frame, added), image
+    null = f"{text} IS NULL OR trim({text}) = 'null'"
+    return frame, _Image("_feed", frame.schema["_feed"].dataType, True, null)
 
 
-def _message(records: DataFrame, key: str | None) -> tuple[str, DataType]:
-    """Give the message key, as a map of texts or a struct."""
-    if key is None:
-        return "NULL", NullType()
+def _with_message(records: DataFrame, key: str | None, keys: Sequence[str]) -> tuple[DataFrame, _Image]:
+    """Parse the message key."""
+    if key is None or not keys:
+        return records, _Image("NULL", NullType())
     kind = _type_of(records, key)
     if isinstance(kind, StructType):
-        inner = kind["payload"].dataType if "payload" in kind.names else None
-        return (f"{_quoted(key)}.payload", inner) if isinstance(inner, StructType) else (_quoted(key), kind)
-    outer = f"from_json(CAST({_quoted(key)} AS STRING), 'map<string, string>')"
-    inner_map = f"from_json({outer}['payload'], 'map<string, string>')"
-    found = f"CASE WHEN map_contains_key({outer}, 'payload') AND size({outer}) = 2 THEN {inner_map} ELSE {outer} END"
-    return found, MapType(StringType(), StringType())
+        whole = _Image(_quoted(key), kind)
+        wrapped = isinstance(whole.type_of("payload"), StructType)
+        return records, _Image(whole("payload"), whole.type_of("payload")) if wrapped else whole
+    own = _texts(keys)
+    wrapper = "" if "payload" in keys else f", payload: {own}"
+    parse = f"from_json(CAST({_quoted(key)} AS STRING), {_literal(own[:-1] + wrapper + '>')})"
+    values = _struct_of({name: f"_key.{_quoted(name)}" for name in keys})
+    frame = records.selectExpr("*", f"{parse} AS _key")
+    sql = f"CASE WHEN _key IS NOT NULL THEN {f'coalesce(_key.payload, {values})' if wrapper else values} END"
+    return frame, _Image(sql, frame.selectExpr(f"{sql} AS m").schema["m"].dataType)
 
 
-def _source(source: tuple[str, DataType]) -> str:
-    """Give ``source`` as a struct whose numbers are numbers."""
-    sql, kind = source
-    if not isinstance(kind, MapType):
-        return sql
-    fields = (f"{_literal(name)}, try_cast(try_element_at({sql}, {_literal(name)}) AS {to})" for name, to in _SOURCE.items())
-    return f"named_struct({', '.join(fields)})"
+def _payload_is_null(record: _Image, value: str) -> str:
+    return f"CAST({value} AS STRING) RLIKE '\"payload\" *: *null'" if record.text else "false"
+
+
+def _present(row: str, columns: StructType, row_text: str, partial: str) -> str:
+    """Give the names that a partial row has in its JSON, where a column is NULL: it may be absent."""
+    if not row_text:
+        return "NULL"
+    nulls = " OR ".join(f"{row}.{_quoted(name)} IS NULL" for name in columns.names)
+    return f"CASE WHEN {partial} AND ({nulls}) THEN json_object_keys({row_text}) END"
 
 
 def _pair(sequence: str, lsn: str) -> str:
@@ -510,7 +491,7 @@ def _pair(sequence: str, lsn: str) -> str:
     if sequence == lsn == "NULL":
         return "NULL"
     lsn = f"try_cast({lsn} AS BIGINT)"
-    pattern = """'^\\\\[ *("[0-9]+"|null) *, *"([0-9]+)" *\\\\]$'"""
+    pattern = '\'^. *("[0-9]+"|null) *, *"([0-9]+)" *.$\''
     first, second = (f"try_cast(translate(regexp_extract({sequence}, {pattern}, {n}), '\"', '') AS BIGINT)" for n in (1, 2))
     commit = f"CASE WHEN {sequence} IS NULL THEN {lsn} ELSE coalesce({first}, {second}) END"
     own = f"CASE WHEN {sequence} IS NULL THEN {lsn} ELSE {second} END"
@@ -557,14 +538,17 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
     sequence = staged.schema["_sequence"].dataType
     assert isinstance(sequence, StructType)
     problems = _problems(wanted, keys, number, sequence.names, feed, pii)
-    row = ", ".join(f"{_literal(name)}, _value{n}" for name, n in number.items())
+    row = _struct_of({name: f"_value{n}" for name, n in number.items()})
     told = "_told" if feed.told else "NULL"
-    names = ", ".join([f"CASE WHEN _unset{n} THEN {_literal(name)} END" for name, n in number.items()])
+    names = ", ".join(f"CASE WHEN _unset{n} THEN {_literal(name)} END" for name, n in number.items())
+    some = " OR ".join(f"_unset{n}" for n in number.values())
     frame = frame.selectExpr(
         "*",
-        f"CASE WHEN _ignored IS NULL THEN {problems} ELSE array() END AS _problems",
-        f"CASE WHEN _op = 'upsert' THEN named_struct({row}) END AS _row",
-        f"array_compact(array({names})) AS _names" if feed.partial and not feed.told else f"{told} AS _names",
+        f"{problems} AS _problems",
+        f"CASE WHEN _op = 'upsert' THEN {row} END AS _row",
+        f"CASE WHEN {some} THEN array_compact(array({names})) END AS _names"
+        if feed.partial and not feed.told
+        else f"{told} AS _names",
         f"{_key_struct(keys, number, '_value')} AS _new_key",
         f"{_key_struct(keys, number, '_deleted')} AS _deleted_key",
         f"{_key_struct(keys, number, '_old')} AS _old_key",
@@ -606,7 +590,7 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
             "problems": "_problems",
             "reason": "_ignored",
         }
-        return f"named_struct({', '.join(f'{_literal(name)}, {sql}' for name, sql in fields.items())})"
+        return _struct_of(fields)
 
     first, second = told(second=False), told(second=True)
     return frame.selectExpr(f"inline(CASE WHEN _moved THEN array({first}, {second}) ELSE array({first}) END)")
@@ -616,10 +600,12 @@ def _problems(
     wanted: dict[str, DataType], keys: Sequence[str], number: dict[str, int], sequence: list[str], feed: _Feed, pii: set[str]
 ) -> str:
     """Find what keeps a record from being a change."""
+    conditions = []
 
     def problem(when: str, column: str, rule: str, reason: str, value: str = "CAST(NULL AS STRING)") -> str:
-        parts = ("column", _literal(column)), ("rule", _literal(rule)), ("reason", reason), ("value", value)
-        return f"CASE WHEN {when} THEN named_struct({', '.join(f'{_literal(name)}, {sql}' for name, sql in parts)}) END"
+        conditions.append(f"({when})")
+        parts = {"column": _literal(column), "rule": _literal(rule), "reason": reason, "value": value}
+        return f"CASE WHEN {when} THEN {_struct_of(parts)} END"
 
     broken = f"array({problem('true', '', 'record', '_broken')})"
     found = [problem("_op IS NULL", "", "op", "'it is no operation that this feed has'", "_kind")]
@@ -641,7 +627,12 @@ def _problems(
             nameless = f"_op = 'upsert' AND _after IS NOT NULL AND _value{n} IS NULL AND (_raw{n} IS NULL OR _unset{n})"
             nameless = f"({nameless}) OR (_op = 'delete' AND _deleted{n} IS NULL)"
             found.append(problem(nameless, name, "key", "'it has no value in a key column'"))
-    return f"CASE WHEN _broken IS NOT NULL THEN {broken} ELSE array_compact(array({', '.join(found)})) END"
+    # Asked first, because it is cheaper, and seldom true.
+    some = " OR ".join(conditions[1:])
+    return (
+        f"CASE WHEN _ignored IS NOT NULL THEN array() WHEN _broken IS NOT NULL THEN {broken}"
+        f" WHEN {some} THEN array_compact(array({', '.join(found)})) ELSE array() END"
+    )
 
 
 def _unset(feed: _Feed, how: _Encodings, name: str, kind: DataType, number: int) -> str:
@@ -650,8 +641,12 @@ def _unset(feed: _Feed, how: _Encodings, name: str, kind: DataType, number: int)
         return f"coalesce(array_contains(_told, {_literal(name)}), false)"
     if not feed.partial:
         return "false"
-    absent = f"(_op = 'upsert' AND _partial AND _after IS NOT NULL AND {feed.after.lacks(name)})"
     comes_as = feed.after.type_of(name)
+    absent = "false"
+    if feed.after.text:
+        absent = f"(_raw{number} IS NULL AND coalesce(NOT array_contains(_present, {_literal(name)}), false))"
+    elif isinstance(comes_as, NullType):
+        absent = "coalesce(_partial AND _after IS NOT NULL, false)"
     large = StringType | BinaryType | ArrayType | DecimalType
     if isinstance(kind, large) and not isinstance(comes_as, NullType | DecimalType):
         texts = ", ".join(map(_literal, how.placeholders()))
@@ -660,19 +655,20 @@ def _unset(feed: _Feed, how: _Encodings, name: str, kind: DataType, number: int)
 
 
 def _deleted_key(feed: _Feed, name: str, kind: DataType, how: _Encodings) -> str:
-    found = [_read(image(name), name, image.type_of(name), kind, how) for image in feed.deleted if image.may_have(name)]
+    having = [image for image in feed.deleted if not isinstance(image.type_of(name), NullType)]
+    found = [_read(image(name), name, image.type_of(name), kind, how) for image in having]
     return f"CASE WHEN _op = 'delete' THEN coalesce({', '.join(found)}) END" if found else _null(kind)
 
 
 def _old_key(feed: _Feed, name: str, kind: DataType, how: _Encodings) -> str:
-    if feed.before is None or not feed.before.may_have(name):
+    if feed.before is None or isinstance(feed.before.type_of(name), NullType):
         return _null(kind)
     return f"CASE WHEN _op = 'upsert' THEN {_read(feed.before(name), name, feed.before.type_of(name), kind, how)} END"
 
 
 def _key_struct(keys: Sequence[str], number: dict[str, int], prefix: str) -> str:
-    values = (f"{_literal(name)}, {prefix}{number[name]}" for name in keys)
-    return f"named_struct({', '.join(values)})" if keys else "CAST(NULL AS STRUCT<key: STRING>)"
+    values = {name: f"{prefix}{number[name]}" for name in keys}
+    return _struct_of(values) if keys else "CAST(NULL AS STRUCT<key: STRING>)"
 
 
 def _original(frame: DataFrame, feed: _Feed, pii: set[str]) -> str:
@@ -681,26 +677,19 @@ def _original(frame: DataFrame, feed: _Feed, pii: set[str]) -> str:
         is_json = not isinstance(frame.schema["_original"].dataType, StructType)
         return "CAST(_original AS STRING)" if is_json else _json("_original")
     images = [image for image in (feed.before, feed.after) if image]
-    parts = ["'op', _kind", *(f"{_literal(image.sql.strip('_'))}, {_masked(image, pii)}" for image in images)]
-    parts.append("'sequence', _sequence")
-    told = _json(f"named_struct({', '.join(parts)})")
+    shown = {image.sql.strip("_"): _masked(image, pii) for image in images}
+    told = _json(_struct_of({"op": "_kind", **shown, "sequence": "_sequence"}))
     return f"CASE WHEN _broken IS NULL THEN {told} ELSE '(withheld)' END"
 
 
 def _masked(image: _Image, pii: set[str]) -> str:
-    if isinstance(image.type, MapType):
-        names = ", ".join(map(_literal, sorted(pii)))
-        hidden = f"k IN ({names}) AND v IS NOT NULL"
-        return f"transform_values({image.sql}, (k, v) -> CASE WHEN {hidden} THEN '(withheld)' ELSE v END)"
-    assert isinstance(image.type, StructType)
-    hidden_names = {f"{prefix}{name}".lower() for prefix in ("", "BI_") for name in pii}
-    values = []
-    for name in image.type.names:
-        shown = image(name)
-        if name.lower() in hidden_names:
-            shown = f"CASE WHEN {shown} IS NOT NULL THEN '(withheld)' END"
-        values.append(f"{_literal(name)}, {shown}")
-    return f"CASE WHEN {image.sql} IS NOT NULL THEN named_struct({', '.join(values)}) END"
+    hidden = {f"{prefix}{name}".lower() for prefix in ("", "BI_") for name in pii}
+    names = image.type.names if isinstance(image.type, StructType) else []
+    values = {name: image(name) for name in names}
+    values |= {
+        name: f"CASE WHEN {image(name)} IS NOT NULL THEN '(withheld)' END" for name in names if name.lower() in hidden
+    }
+    return f"CASE WHEN {image.sql} IS NOT NULL THEN {_struct_of(values)} END" if names else "NULL"
 
 
 # How values are read: one or more steps of SQL, each of which is a column before the next uses it, often more than once.
@@ -736,11 +725,11 @@ def _steps(name: str, raw: str, comes_as: DataType, kind: DataType, how: _Encodi
         return []
     if isinstance(comes_as, NullType):
         return [lambda _: _null(kind)]
-    at = f"CAST(array_position(_fields.field, {_literal(name)}) AS INT) - 1"
-    connect = f"get(_fields.name, {at})", f"get(_fields.parameters, {at})"
+    at = f"CAST(array_position(_types.field, {_literal(name)}) AS INT) - 1"
+    connect = f"get(_types.name, {at})", f"get(_types.parameters, {at})"
     if not isinstance(kind, ArrayType):
         return _scalar(name, comes_as, kind, connect if how.hints else None, how)
-    connect = f"get(_fields.items.name, {at})", f"get(_fields.items.parameters, {at})"
+    connect = f"get(_types.items.name, {at})", f"get(_types.items.parameters, {at})"
     typed = isinstance(comes_as, ArrayType)
     element: DataType = comes_as.elementType if isinstance(comes_as, ArrayType) else StringType()
     each = []
@@ -796,7 +785,7 @@ def _numerals(comes_as: DataType, scale: int | None, connect: tuple[str, str] | 
         return [lambda x: _as_text(x, comes_as)]
     precise, known = "true" if how.decimals == "precise" and scale is not None else "false", f"{scale or 0}"
     if connect:
-        precise = f"CASE WHEN _fields IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END"
+        precise = f"CASE WHEN _types IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END"
         known = f"coalesce(try_cast(try_element_at({connect[1]}, 'scale') AS INT), {known})"
 
     def told(x: str) -> str:
@@ -915,7 +904,8 @@ def _as_text(x: str, kind: DataType) -> str:
         case NullType():
             return "CAST(NULL AS STRING)"
         case BinaryType():
-            return f"translate(base64({x}), '\\r\\n', '')"
+            # Spark 3.5 may break lines in it.
+            return f"regexp_replace(base64({x}), '[^A-Za-z0-9+/=]', '')"
         case StructType() | ArrayType() | MapType():
             return f"to_json({x})"
         case TimestampType():
@@ -975,18 +965,20 @@ def _first(view: DataFrame, *paths: str) -> str:
     return f"coalesce({', '.join(found)})" if found else "NULL"
 
 
-def _bracketed(value: str) -> str:
-    return f"concat('[', CAST({_quoted(value)} AS STRING), ']')"
-
-
 def _json(sql: str) -> str:
     return f"to_json({sql}, map('ignoreNullFields', 'false'))"
 
 
-def _struct(columns: Iterable[str], names: Iterable[str] | None = None) -> str:
-    columns = list(columns)
-    values = (f"{_literal(name)}, {_quoted(column)}" for name, column in zip(names or columns, columns, strict=True))
-    return f"named_struct({', '.join(values)})"
+def _struct(columns: Iterable[str]) -> str:
+    return _struct_of({name: _quoted(name) for name in columns})
+
+
+def _struct_of(values: dict[str, str]) -> str:
+    return f"named_struct({', '.join(f'{_literal(name)}, {sql}' for name, sql in values.items())})"
+
+
+def _texts(names: Iterable[str]) -> str:
+    return f"struct<{', '.join(f'{_quoted(name)}: string' for name in names)}>"
 
 
 def _null(kind: DataType) -> str:
