@@ -1044,6 +1044,8 @@ _TIMESTAMP = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]
 _ZONE = "(Z|[+-][0-9]{2}:[0-9]{2})"
 # No float from here on is a long, although Spark casts the first of them to the largest long.
 _BEYOND_LONG = "9.223372036854775807E18D"
+# In microseconds.
+_DAY = 86_400_000_000
 
 
 def _reading(source: DataType, target: DataType, spot: _Place) -> _Reading:
@@ -1091,8 +1093,10 @@ def _number(source: DataType, target: DataType) -> _Reading:
         return _Reading(lambda x: f"CAST({x} AS {wanted})")
     floating = (FloatType, DoubleType)
 
+    whole = type(source) in _DIGITS or (isinstance(source, DecimalType) and source.scale == 0)
+
     def lossless(x: str, v: str) -> str:
-        if type(source) in _DIGITS and not isinstance(target, floating):
+        if whole and not isinstance(target, floating):
             return f"({x} IS NULL OR {v} IS NOT NULL)"
         same = f"try_cast({v} AS {given}) <=> {x}"
         if isinstance(source, LongType):
@@ -1346,22 +1350,25 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
 
 
 def _between_times(source: DataType, target: DataType) -> _Reading | None:
-    wall_clock = _wall_clock if isinstance(source, TimestampType) else _itself
-    if isinstance(source, DateType) and isinstance(target, TimestampNTZType):
-        return _Reading(lambda x: f"CAST({x} AS TIMESTAMP_NTZ)")
-    if isinstance(source, DateType) and isinstance(target, TimestampType):
-        return _Reading(lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)")
-    if isinstance(source, TimestampType) and isinstance(target, TimestampNTZType):
-        return _Reading(_wall_clock)
-    if isinstance(source, TimestampNTZType) and isinstance(target, TimestampType):
-        return _Reading(lambda x: f"CAST(concat(CAST({x} AS STRING), 'Z') AS TIMESTAMP)")
-    if isinstance(source, (TimestampType, TimestampNTZType)) and isinstance(target, DateType):
-        return _Reading(
-            lambda x: f"CAST({wall_clock(x)} AS DATE)",
-            lambda x, v: f"(CAST({v} AS TIMESTAMP_NTZ) <=> {wall_clock(x)})",
-            lambda x, v: [("true", "precision", "has a time of day")],
-        )
-    return None
+    return {
+        (DateType, TimestampNTZType): _Reading(lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
+        (DateType, TimestampType): _Reading(lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"),
+        (TimestampType, TimestampNTZType): _Reading(_wall_clock),
+        (TimestampNTZType, TimestampType): _Reading(lambda x: f"CAST(concat(CAST({x} AS STRING), 'Z') AS TIMESTAMP)"),
+        (TimestampNTZType, DateType): _Reading(
+            lambda x: f"CAST({x} AS DATE)", lambda x, v: f"(CAST({v} AS TIMESTAMP_NTZ) <=> {x})", _has_time
+        ),
+        # Division truncates, which is a day only where nothing is left over.
+        (TimestampType, DateType): _Reading(
+            lambda x: f"date_from_unix_date(CAST(unix_micros({x}) DIV {_DAY} AS INT))",
+            lambda x, v: f"({x} IS NULL OR unix_micros({x}) % {_DAY} = 0)",
+            _has_time,
+        ),
+    }.get((type(source), type(target)))
+
+
+def _has_time(x: str, v: str) -> _Cases:
+    return [("true", "precision", "has a time of day")]
 
 
 def _wall_clock(x: str) -> str:
