@@ -1350,7 +1350,7 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
 
 
 def _between_times(source: DataType, target: DataType) -> _Reading | None:
-    return {
+    known: dict[tuple[type[DataType], type[DataType]], _Reading] = {
         (DateType, TimestampNTZType): _Reading(lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
         (DateType, TimestampType): _Reading(lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"),
         (TimestampType, TimestampNTZType): _Reading(_wall_clock),
@@ -1364,7 +1364,8 @@ def _between_times(source: DataType, target: DataType) -> _Reading | None:
             lambda x, v: f"({x} IS NULL OR unix_micros({x}) % {_DAY} = 0)",
             _has_time,
         ),
-    }.get((type(source), type(target)))
+    }
+    return known.get((type(source), type(target)))
 
 
 def _has_time(x: str, v: str) -> _Cases:
