@@ -99,22 +99,22 @@ def _of_recipe(package: Package, page: Path) -> Iterator[str]:
     mark = f"# {package.distribution} {package.version}"
     modules = {file.stem: file.read_text(encoding="utf-8") for file in sorted(package.source.glob("*.py"))}
     hearts = [name for name, text in modules.items() if text.startswith(f"# {package.distribution} ")]
-    if len(hearts) != 1:
-        yield f"has {len(hearts)} hearts; exactly one module's first line is `{mark}`"
-        return
-    heart = hearts[0]
-    if not modules[heart].startswith(f"{mark}\n"):
-        yield f"{heart}.py's first line is not `{mark}`"
-    for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT):
-        yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark and boto3 only"
+    if not hearts:
+        yield f"has 0 hearts; the first line of a module that can be copied alone is `{mark}`"
+    for heart in hearts:
+        if not modules[heart].startswith(f"{mark}\n"):
+            yield f"{heart}.py's first line is not `{mark}`"
+        for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT):
+            yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark and boto3 only"
     inner = {target for target in _imported_names(package.source / "__init__.py") if target.startswith("gluewright")}
-    for name in sorted(inner - {f"gluewright_{package.name}.{heart}"}):
-        yield f"__init__.py imports {name}; it re-exports from the heart only"
-    for file in (f"test_{heart}.py", "test_job.py", "test_readme.py"):
+    for name in sorted(inner - {f"gluewright_{package.name}.{heart}" for heart in hearts}):
+        yield f"__init__.py imports {name}; it re-exports from hearts only"
+    for file in (*(f"test_{heart}.py" for heart in hearts), "test_job.py", "test_readme.py"):
         if not (package.folder / "tests" / file).exists():
             yield f"has no tests/{file}"
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    for shown in (f"recipes/{package.name}/README.md", f"/{heart}.py", f"::: gluewright_{package.name}"):
+    code = [f"/{heart}.py" for heart in hearts]
+    for shown in (f"recipes/{package.name}/README.md", *code, f"::: gluewright_{package.name}"):
         if shown not in text:
             yield f"docs/recipes/{page.name} does not show {shown}"
 

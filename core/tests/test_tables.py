@@ -93,16 +93,16 @@ def test_the_same_run_publishes_once_and_another_publishes_over_it(place):
 
 def test_rows_made_from_an_older_version_of_the_table_are_refused(place):
     table = place.table()
-    started = table.version()
+    started = table.begin("run-1")
     table.publish(place.orders(FIRST), run="run-1", replace=ALL, since=started)
-    read = table.version()
+    read = table.begin("run-2")
     table.publish(place.orders(AGAIN), run="run-2", replace=[DAY], since=read)
     before = table.read().collect()
     for stale in (started, read):
         with pytest.raises(ConcurrentUpdate):
             table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=stale)
     assert sorted(table.read().collect()) == sorted(before)
-    table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=table.version())
+    table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=table.begin("run-3"))
 
 
 def test_rows_outside_the_partitions_to_replace_stop_the_publish(place):

@@ -32,7 +32,7 @@ class DeltaTable(ManagedTable):
 
     using = "delta"
 
-    def version(self) -> str:  # noqa: D102
+    def begin(self, run: str) -> str:  # noqa: D102
         return str(self._history()[0]["version"]) if self.exists() else ""
 
     def publish(  # noqa: D102

@@ -32,7 +32,7 @@ class IcebergTable(ManagedTable):
 
     using = "iceberg"
 
-    def version(self) -> str:  # noqa: D102
+    def begin(self, run: str) -> str:  # noqa: D102
         return str(self._current() or "") if self.exists() else ""
 
     def publish(  # noqa: D102

@@ -104,11 +104,19 @@ class Table(ABC):
         """Read the table's published rows; an empty DataFrame of the declared schema when it does not exist yet."""
 
     @abstractmethod
-    def version(self) -> str:
-        """Tell the table's version, for a publish that must be refused when anything was published since.
+    def begin(self, run: str) -> str:
+        """Tell the table's version before it is read, for a publish that is refused when anything was published since.
+
+        What a run that died has decided to publish is finished first, so that it is read too.
+
+        Args:
+            run: the logical run's id.
 
         Returns:
             A token; empty while there is no table.
+
+        Raises:
+            ConcurrentUpdate: another run is publishing now.
         """
 
     @abstractmethod
@@ -124,7 +132,7 @@ class Table(ABC):
             run: the logical run's id: the same in every attempt, another for every other run.
             replace: :data:`ALL`, :data:`TOUCHED`, or the partitions, such as ``[{"dt": date(2013, 1, 31)}]``; one that has
                 no rows is emptied.
-            since: the :meth:`version` from before the table was read, for rows that were made from its own: whatever
+            since: what :meth:`begin` told before the table was read, for rows that were made from its own: whatever
                 another run published since is a conflict, not only the same partitions.
 
         Returns:

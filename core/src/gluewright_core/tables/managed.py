@@ -45,8 +45,11 @@ class ManagedTable(Table):
 
         A commit between this look and ours is found out by the format, where it touches the same partitions.
         """
-        created_since = since == "" and self.version() in {"", "0"}
-        if since is not None and self.version() != since and not created_since:
+        if since is None:
+            return
+        now = self.begin(run)
+        created_since = since == "" and now in {"", "0"}
+        if now != since and not created_since:
             raise ConcurrentUpdate(
                 f"{self.spec.name}: another run published after run {run} began to read it; run it again on the table as "
                 "it is now"

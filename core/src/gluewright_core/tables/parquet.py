@@ -62,7 +62,8 @@ class ParquetTable(Table):
             return self._spark.createDataFrame([], self.spec.row_schema)
         return self._spark.table(self.spec.name).select([f"`{name}`" for name in self.spec.schema.names])
 
-    def version(self) -> str:  # noqa: D102
+    def begin(self, run: str) -> str:  # noqa: D102
+        self._switching.settle(run)
         return str(self._switching.version())
 
     def publish(  # noqa: D102

@@ -523,11 +523,15 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
     number = {name: n for n, name in enumerate(wanted)}
     pii = {field.name for field in columns if _has_pii(field)}
 
-    raw = [f"CASE WHEN _op = 'upsert' THEN {feed.after(name)} END AS _raw{n}" for name, n in number.items()]
-    unset = [f"{_unset(feed, how, name, kind, number[name])} AS _unset{number[name]}" for name, kind in wanted.items()]
-    frame = staged.selectExpr("*", *raw).selectExpr("*", *unset)
-    steps = {n: _steps(name, f"_raw{n}", feed.after.type_of(name), wanted[name], how) for name, n in number.items()}
-    frame = frame.selectExpr("*", *(f"CASE WHEN NOT _unset{n} THEN _raw{n} END AS _value{n}" for n in steps))
+    # As few columns as can be: each is copied from stage to stage.
+    left = {name: _placeholder(feed, how, name, kind) for name, kind in wanted.items()}
+    frame = staged.selectExpr("*", *(f"{sql} AS _left{number[name]}" for name, sql in left.items() if sql))
+    left = {name: f"_left{number[name]}" if sql else "" for name, sql in left.items()}
+    said = {name: f"_op = 'upsert' AND NOT {sql}" if sql else "_op = 'upsert'" for name, sql in left.items()}
+    steps = {n: _steps(name, feed.after(name), feed.after.type_of(name), wanted[name], how) for name, n in number.items()}
+    frame = frame.selectExpr(
+        "*", *(f"CASE WHEN {said[name]} THEN {feed.after(name)} END AS _value{n}" for name, n in number.items())
+    )
     for stage in range(max(map(len, steps.values()), default=0)):
         made = {f"_value{n}": mine[stage](f"_value{n}") for n, mine in steps.items() if stage < len(mine)}
         frame = _replacing(frame, made)
@@ -537,18 +541,16 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
 
     sequence = staged.schema["_sequence"].dataType
     assert isinstance(sequence, StructType)
-    problems = _problems(wanted, keys, number, sequence.names, feed, pii)
+    problems = _problems(wanted, keys, number, sequence.names, feed, said, pii)
     row = _struct_of({name: f"_value{n}" for name, n in number.items()})
-    told = "_told" if feed.told else "NULL"
-    names = ", ".join(f"CASE WHEN _unset{n} THEN {_literal(name)} END" for name, n in number.items())
-    some = " OR ".join(f"_unset{n}" for n in number.values())
+    unset = {name: " OR ".join(filter(None, (sql, _absent(feed, name)))) for name, sql in left.items()}
+    names = ", ".join(f"CASE WHEN {sql} THEN {_literal(name)} END" for name, sql in unset.items() if sql)
+    some = " OR ".join(f"({sql})" for sql in unset.values() if sql) or "false"
     frame = frame.selectExpr(
         "*",
         f"{problems} AS _problems",
         f"CASE WHEN _op = 'upsert' THEN {row} END AS _row",
-        f"CASE WHEN {some} THEN array_compact(array({names})) END AS _names"
-        if feed.partial and not feed.told
-        else f"{told} AS _names",
+        f"CASE WHEN _op = 'upsert' AND ({some}) THEN array_compact(array({names})) END AS _names",
         f"{_key_struct(keys, number, '_value')} AS _new_key",
         f"{_key_struct(keys, number, '_deleted')} AS _deleted_key",
         f"{_key_struct(keys, number, '_old')} AS _old_key",
@@ -597,7 +599,13 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
 
 
 def _problems(
-    wanted: dict[str, DataType], keys: Sequence[str], number: dict[str, int], sequence: list[str], feed: _Feed, pii: set[str]
+    wanted: dict[str, DataType],
+    keys: Sequence[str],
+    number: dict[str, int],
+    sequence: list[str],
+    feed: _Feed,
+    said: dict[str, str],
+    pii: set[str],
 ) -> str:
     """Find what keeps a record from being a change."""
     conditions = []
@@ -618,13 +626,13 @@ def _problems(
     for name, kind in wanted.items():
         n, shown = number[name], "CAST(NULL AS STRING)"
         if name not in pii:
-            shown = _as_text(f"_raw{n}", feed.after.type_of(name))
+            shown = _as_text(feed.after(name), feed.after.type_of(name))
         reason = _literal(f"it is no {kind.simpleString()}, or would lose something as one")
-        unfit = f"_raw{n} IS NOT NULL AND _value{n} IS NULL AND NOT _unset{n}"
+        unfit = f"_value{n} IS NULL AND {feed.after(name)} IS NOT NULL AND {said[name]}"
         if feed.after.type_of(name).simpleString() != kind.simpleString():
             found.append(problem(unfit, name, "format", reason, shown))
         if name in keys:
-            nameless = f"_op = 'upsert' AND _after IS NOT NULL AND _value{n} IS NULL AND (_raw{n} IS NULL OR _unset{n})"
+            nameless = f"_value{n} IS NULL AND _op = 'upsert' AND _after IS NOT NULL AND NOT coalesce({unfit}, false)"
             nameless = f"({nameless}) OR (_op = 'delete' AND _deleted{n} IS NULL)"
             found.append(problem(nameless, name, "key", "'it has no value in a key column'"))
     # Asked first, because it is cheaper, and seldom true.
@@ -635,23 +643,22 @@ def _problems(
     )
 
 
-def _unset(feed: _Feed, how: _Encodings, name: str, kind: DataType, number: int) -> str:
-    """Tell whether a change says nothing about a column."""
+def _placeholder(feed: _Feed, how: _Encodings, name: str, kind: DataType) -> str:
+    """Tell whether a change says that it says nothing about a column; empty for never."""
     if feed.told:
         return f"coalesce(array_contains(_told, {_literal(name)}), false)"
-    if not feed.partial:
-        return "false"
-    comes_as = feed.after.type_of(name)
-    absent = "false"
+    comes_as, texts = feed.after.type_of(name), ", ".join(map(_literal, how.placeholders()))
+    large = isinstance(kind, StringType | BinaryType | ArrayType | DecimalType)
+    if not texts or not large or isinstance(comes_as, NullType | DecimalType):
+        return ""
+    return f"coalesce({_as_text(feed.after(name), comes_as)} IN ({texts}), false)"
+
+
+def _absent(feed: _Feed, name: str) -> str:
+    """Tell whether a partial row lacks a column, which is not the same as NULL; empty for never."""
     if feed.after.text:
-        absent = f"(_raw{number} IS NULL AND coalesce(NOT array_contains(_present, {_literal(name)}), false))"
-    elif isinstance(comes_as, NullType):
-        absent = "coalesce(_partial AND _after IS NOT NULL, false)"
-    large = StringType | BinaryType | ArrayType | DecimalType
-    if isinstance(kind, large) and not isinstance(comes_as, NullType | DecimalType):
-        texts = ", ".join(map(_literal, how.placeholders()))
-        return f"({absent} OR coalesce({_as_text(f'_raw{number}', comes_as)} IN ({texts}), false))"
-    return absent
+        return f"({feed.after(name)} IS NULL AND coalesce(NOT array_contains(_present, {_literal(name)}), false))"
+    return "coalesce(_partial AND _after IS NOT NULL, false)" if isinstance(feed.after.type_of(name), NullType) else ""
 
 
 def _deleted_key(feed: _Feed, name: str, kind: DataType, how: _Encodings) -> str:

@@ -1,0 +1,150 @@
+"""Merge the files of a change feed into a table, as a job: no code needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from gluewright_cdc_merge.decode import Decoded, debezium, debezium_flattened, dms, plain
+from gluewright_cdc_merge.publish import open_target
+from gluewright_core.dataset import RUN
+from gluewright_core.errors import GluewrightError
+from gluewright_core.job import Job, run
+from gluewright_core.schema.conform import QUARANTINE
+from gluewright_core.schema.files import load_contract
+from gluewright_core.schema.types import parse_fields
+from gluewright_core.tables import Kind, TableSpec, open_table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+IGNORED = ("stale", "repeated", "superseded")
+"""What becomes of records that change nothing; the others count as written."""
+
+
+class Format(Enum):
+    """What the files hold."""
+
+    debezium_json = "debezium-json"
+    debezium_flattened_json = "debezium-flattened-json"
+    dms_csv = "dms-csv"
+    dms_parquet = "dms-parquet"
+    plain_parquet = "plain-parquet"
+
+
+class TooManyQuarantined(GluewrightError):  # noqa: N818
+    """More records cannot be decoded than the job accepts. Nothing was published."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Merges the files of a change feed into a table; run again, or with files seen before, it changes nothing."""
+
+    source: Annotated[str, "Folder or files with the changes."]
+    format: Annotated[Format, "What they hold."]
+    target: Annotated[str, "The table: database.table, for iceberg catalog.database.table."]
+    columns: Annotated[str, "Its columns, such as 'id bigint, name string', or the path of a contract (.yaml or .json)."]
+    keys: Annotated[list[str], "The columns that identify a row."]
+    sequence_by: Annotated[list[str], "What orders a row's changes; may be left out for Debezium on PostgreSQL."] = field(
+        default_factory=list
+    )
+    partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
+    location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
+    catalog: Annotated[Kind, "How the table is kept."] = Kind.PARQUET
+    op: Annotated[str, "dms and plain: the column with the operation."] = "Op"
+    file_columns: Annotated[list[str], "dms-csv: the files' columns in order, if they have no header."] = field(
+        default_factory=list
+    )
+    keep_days: Annotated[int, "How many days a delete is remembered, to outlive changes that come late."] = 30
+    max_quarantine_share: Annotated[float | None, "Fail if more than this share of the records is quarantined."] = None
+
+
+def main(job: Job[Arguments]) -> None:
+    """Decode, set aside what cannot be decoded, merge, publish."""
+    with job.step("merge") as step:
+        decoded = Decoded(decode(load_records(job), job.arguments).records.persist())
+        records = {row["what"]: row["count"] for row in decoded.records.groupBy("what").count().collect()}
+        step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
+        refuse_too_many(records, job.arguments)
+        save_quarantine(decoded.quarantine, job)
+        merged = save_changes(decoded.changes, job)
+        ignored = {kind: merged[kind] for kind in IGNORED if kind in merged} | {"no change": records.get("ignored", 0)}
+        step.add(
+            written=sum(rows for kind, rows in merged.items() if kind not in IGNORED),
+            ignored={reason: rows for reason, rows in ignored.items() if rows},
+        )
+        job.log.info("merged: %s", ", ".join(f"{rows} {kind}" for kind, rows in sorted(merged.items())) or "nothing")
+
+
+def load_records(job: Job[Arguments]) -> DataFrame:
+    """Read the files."""
+    asked, read = job.arguments, job.spark.read
+    if asked.format in {Format.debezium_json, Format.debezium_flattened_json}:
+        return read.text(asked.source)
+    if asked.format is Format.dms_csv:
+        if asked.file_columns:
+            names = StructType([StructField(name, StringType()) for name in asked.file_columns])
+            return read.schema(names).option("multiLine", "true").option("escape", '"').csv(asked.source)
+        return read.option("header", "true").option("multiLine", "true").option("escape", '"').csv(asked.source)
+    return read.parquet(asked.source)
+
+
+def decode(records: DataFrame, asked: Arguments) -> Decoded:
+    """Decode the records of this format."""
+    columns = columns_of(asked)
+    if asked.format is Format.debezium_json:
+        return debezium(records, columns, asked.keys, sequence_by=asked.sequence_by)
+    if asked.format is Format.debezium_flattened_json:
+        return debezium_flattened(records, columns, asked.keys, value="value", sequence_by=asked.sequence_by)
+    if asked.format in {Format.dms_csv, Format.dms_parquet}:
+        return dms(records, columns, asked.keys, op=asked.op, sequence_by=asked.sequence_by)
+    return plain(records, asked.keys, op=asked.op, sequence_by=asked.sequence_by)
+
+
+def columns_of(asked: Arguments) -> StructType:
+    """Read the table's columns: of a contract file, or as they stand in the argument."""
+    if asked.columns.endswith((".yaml", ".json")):
+        return load_contract(asked.columns).struct
+    return parse_fields(asked.columns)
+
+
+def refuse_too_many(records: dict[str, int], asked: Arguments) -> None:
+    """Stop before anything is published if too many records cannot be decoded."""
+    quarantined, read = records.get("quarantined", 0), sum(records.values())
+    if asked.max_quarantine_share is not None and quarantined > asked.max_quarantine_share * read:
+        raise TooManyQuarantined(
+            f"{asked.source}: {quarantined:,} of {read:,} records cannot be decoded, {asked.max_quarantine_share:.2%} are "
+            "allowed; look at --format, --columns, --keys and --sequence_by, or allow more"
+        )
+
+
+def save_quarantine(rows: DataFrame, job: Job[Arguments]) -> None:
+    """Set aside what cannot be decoded, in a partition of this run."""
+    asked = job.arguments
+    spec = TableSpec(
+        f"{asked.target}_quarantine",
+        StructType([*QUARANTINE, StructField(RUN, StringType(), True, {"comment": "The run that set it aside."})]),
+        (RUN,),
+        f"{asked.location.rstrip('/')}_quarantine" if asked.location else "",
+        f"Records that could not be merged into {asked.target}, and why.",
+    )
+    table = open_table(job.spark, spec, asked.catalog)
+    table.publish(rows.withColumn(RUN, F.lit(job.run.id)), run=job.run.id, replace=[{RUN: job.run.id}])
+
+
+def save_changes(changes: DataFrame, job: Job[Arguments]) -> dict[str, int]:
+    """Merge the changes into the table."""
+    asked = job.arguments
+    target = open_target(
+        job.spark, asked.target, changes.schema, kind=asked.catalog, location=asked.location, partition_by=asked.partition_by
+    )
+    return target.merge(changes, run=job.run.id, now=datetime.now(UTC), keep=timedelta(days=asked.keep_days))
+
+
+if __name__ == "__main__":
+    run(main, Arguments)

@@ -1,0 +1,388 @@
+# gluewright-cdc-merge 0.1.0
+"""Merge change records into current state: the same table whatever the order, the batches and the repetitions.
+
+This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
+
+**A change** is a row with these columns (`decode` of this package makes them from Debezium, DMS and plain feeds):
+
+- ``op``: ``upsert``, ``delete`` or ``truncate``;
+- ``key``: a struct of the key columns, NULL for a truncate;
+- ``sequence``: a struct; of two changes the one with the greater sequence is later;
+- ``row``: a struct of the table's columns, NULL where there is none to tell;
+- ``unset``, if the feed has partial changes: the names of columns that the change says nothing about, NULL for none.
+
+**The table** has the columns of ``row`` and ``_sequence``, the sequence of the row's newest change; and if the feed has
+partial changes ``_column_sequences``, a map that is NULL except for rows with columns older than the row.
+**Tombstones** are a small table beside it: the key and sequence of every deleted row, and of the last truncate.
+
+What is true of a key is a maximum: each column has the value of its newest change, unless a delete or truncate is newer
+still. A maximum does not ask in which order it is taken, how often, or in which portions. So that this holds for two changes
+with the same sequence too, an upsert goes before a delete, and of two upserts the one whose content has the greater hash.
+(State-based convergent objects: Shapiro, Preguiça, Baquero, Zawirski, "Conflict-free Replicated Data Types", 2011.)
+
+Example:
+    >>> merged = merge(table, tombstones, changes, now=started)        # doctest: +SKIP
+    >>> merged.rows, merged.tombstones, merged.counts()                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, LongType, MapType, StringType, StructField, StructType, TimestampType
+
+SEQUENCE = "_sequence"
+"""The table's column with the sequence of each row's newest change."""
+COLUMN_SEQUENCES = "_column_sequences"
+"""The table's column with the sequences of columns that are older than their row; only for feeds with partial changes."""
+
+OUTCOMES = ("inserted", "updated", "deleted", "remembered", "stale", "repeated")
+"""What becomes of a key. ``remembered``: a delete of a key that is not there. ``stale``: the table knew better already.
+``repeated``: the table has the same change."""
+
+
+def table_schema(changes: StructType) -> StructType:
+    """Return the columns of the table that these changes are merged into."""
+    row, sequence = changes["row"].dataType, changes["sequence"].dataType
+    assert isinstance(row, StructType)
+    own = [StructField(SEQUENCE, sequence, True, {"comment": "Sequence of the newest change of the row."})]
+    if "unset" in changes.names:
+        kind = MapType(StringType(), _path_type(sequence))
+        own.append(StructField(COLUMN_SEQUENCES, kind, True, {"comment": "Sequences of columns older than the row."}))
+    return StructType([*row.fields, *own])
+
+
+def tombstone_schema(changes: StructType) -> StructType:
+    """Return the columns of the tombstones that go with these changes."""
+    return StructType(
+        [
+            StructField("key", changes["key"].dataType, True, {"comment": "Of the deleted row; NULL for a truncate."}),
+            StructField("sequence", changes["sequence"].dataType, True, {"comment": "Of the delete."}),
+            StructField("since", TimestampType(), True, {"comment": "When the delete was merged."}),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The outcome of a merge, lazily.
+
+    Attributes:
+        rows: the table's new content.
+        tombstones: their new content.
+        settled: one row a key of the changes: its ``outcome``, its records, and its row.
+    """
+
+    rows: DataFrame
+    tombstones: DataFrame
+    settled: DataFrame
+
+
+def merge(table: DataFrame, tombstones: DataFrame, changes: DataFrame, *, now: datetime) -> Merged:
+    """Merge changes into a whole table.
+
+    A job that rewrites only the partitions that changes touch takes the steps itself: :func:`newest`, :func:`located`,
+    :func:`weighed`, :func:`recalled`, :func:`settled`, :func:`rewritten`, :func:`remembered`.
+
+    Args:
+        table: with the columns of :func:`table_schema`; empty at first. One row a key.
+        tombstones: with the columns of :func:`tombstone_schema`; empty at first.
+        changes: as the module says. No sequence may be NULL, and no key but a truncate's.
+        now: the time of the merge, in UTC, for the retention of tombstones.
+
+    Returns:
+        The new table and tombstones. To find out whether there is a truncate the changes are read once at once.
+    """
+    keys, partial = key_columns(changes.schema), "unset" in changes.columns
+    found = newest(changes)
+    if truncates(found):
+        found = with_all_keys(found, table, keys)
+    facts = weighed(found, located(table, found, keys), tombstones)
+    done = settled(facts, recalled(table, facts, keys), partial=partial)
+    return Merged(rewritten(table, done, keys), remembered(tombstones, done, now), done)
+
+
+def newest(changes: DataFrame) -> DataFrame:
+    """Reduce changes to one row a key: what the newest of them say.
+
+    Returns:
+        ``key``; ``at``, sequence and tie of the newest upsert; ``gone``, sequence of the newest delete; ``said``, the newest
+        row, or of partial changes for each column its newest value and the path of the change that said it; ``records``,
+        ``repeated`` (records that are the same as another), ``superseded`` (others that are older than the newest).
+        Truncates are the row without a key.
+    """
+    partial = "unset" in changes.columns
+    unset = F.col("unset") if partial else F.lit(None).cast("array<string>")
+    at = F.when(F.col("op") == "upsert", F.struct("sequence", _tie(F.col("row")).alias("tie")))
+    distinct = (
+        changes.select("key", "sequence", at.alias("at"), "row", unset.alias("unset"))
+        .groupBy("key", "sequence", "at")
+        .agg(F.count(F.lit(1)).alias("copies"), F.first("row").alias("row"), F.first("unset").alias("unset"))
+    )
+    columns = changes.schema["row"].dataType.names  # type: ignore[attr-defined]
+    said = F.struct(*map(_newest_saying, columns)) if partial else F.max_by("row", "at")
+    return distinct.groupBy("key").agg(
+        F.max("at").alias("at"),
+        F.max(F.when(F.col("at").isNull(), F.col("sequence"))).alias("gone"),
+        said.alias("said"),
+        F.sum("copies").alias("records"),
+        (F.sum("copies") - F.count(F.lit(1))).alias("repeated"),
+        (F.count(F.lit(1)) - 1).alias("superseded"),
+    )
+
+
+def truncates(found: DataFrame) -> bool:
+    """Tell whether there is a truncate among the newest changes. Runs a job."""
+    return not found.where("key IS NULL").isEmpty()
+
+
+def with_all_keys(found: DataFrame, table: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Add every other key of the table, with nothing said about it: a truncate concerns them all."""
+    others = table.select(_struct(keys).alias("key")).join(found.select("key"), "key", "left_anti")
+    return found.unionByName(others, allowMissingColumns=True)
+
+
+def located(table: DataFrame, found: DataFrame, keys: Sequence[str], partition_by: Sequence[str] = ()) -> DataFrame:
+    """Find the rows of these keys, reading the table's key, partition and sequence columns only.
+
+    Args:
+        table: the table.
+        found: the changes by key; broadcast it if it is small.
+        keys: the key columns.
+        partition_by: the partition columns.
+
+    Returns:
+        ``key``, ``partition``, ``before`` (the row's sequence) and, if the feed has partial changes, ``columns_before``.
+    """
+    own = [F.col(SEQUENCE).alias("before")]
+    own += [F.col(COLUMN_SEQUENCES).alias("columns_before")] if COLUMN_SEQUENCES in table.columns else []
+    return _of_keys(table, found, keys, "left_semi").select(
+        _struct(keys).alias("key"), _struct(partition_by).alias("partition"), *own
+    )
+
+
+def weighed(found: DataFrame, where: DataFrame, tombstones: DataFrame) -> DataFrame:
+    """Put together what is known of each key: the changes, the row's sequences, its tombstone and the last truncate.
+
+    Returns:
+        One row a key, and ``doubtful``: whether the row itself has to be looked at to settle it.
+    """
+    truncated = F.max(F.when(F.col("key").isNull(), F.col("sequence"))).alias("truncated")
+    ends = found.select("key", F.col("gone").alias("sequence")).unionByName(tombstones.select("key", "sequence"))
+    buried = tombstones.where("key IS NOT NULL").select("key", F.col("sequence").alias("tomb"), "since")
+    facts = (
+        found.join(where.withColumn("there", F.lit(True)), "key", "left")
+        .join(buried, "key", "left")
+        .crossJoin(F.broadcast(ends.agg(truncated)))
+        .withColumn("there", F.coalesce("there", F.lit(False)))
+        .withColumn("died", F.greatest("gone", "tomb", "truncated"))
+    )
+    newer = F.col("at.sequence") > F.col("before")
+    if "columns_before" not in where.columns:
+        return facts.withColumn("doubtful", F.col("there") & F.col("at.sequence").eqNullSafe(F.col("before")))
+    columns = found.select("said.*").columns
+    whole = _every(F.col(f"said.{_quoted(name)}.path").eqNullSafe(F.array("at")) for name in columns)
+    older = F.col("columns_before").isNull() & (F.greatest("at.sequence", "died") < F.col("before"))
+    sure = F.coalesce(newer & whole, F.lit(False)) | F.coalesce(older, F.lit(False))
+    return facts.withColumn("doubtful", F.col("there") & ~sure)
+
+
+def recalled(table: DataFrame, facts: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Read the rows of the keys that are doubtful, whole: ``key`` and ``old``."""
+    columns = [name for name in table.columns if name not in {SEQUENCE, COLUMN_SEQUENCES}]
+    doubtful = _of_keys(table, facts.where("doubtful"), keys, "left_semi")
+    return doubtful.select(_struct(keys).alias("key"), _struct(columns).alias("old"))
+
+
+def settled(facts: DataFrame, old: DataFrame | None, *, partial: bool) -> DataFrame:
+    """Decide what becomes of each key.
+
+    Args:
+        facts: from :func:`weighed`.
+        old: from :func:`recalled`; None if no key is doubtful.
+        partial: whether the feed has partial changes.
+
+    Returns:
+        The facts, ``outcome`` (one of :data:`OUTCOMES`; NULL where nothing was said) and ``new``, the row of a key that is
+        inserted or updated.
+    """
+    said = facts.schema["said"].dataType
+    assert isinstance(said, StructType)
+    row = StructType([StructField(field.name, _value_type(field)) for field in said]) if partial else said
+    known = facts.join(old, "key", "left") if old is not None else facts.withColumn("old", F.lit(None).cast(row))
+    tie = _tie(F.col("old"))
+    if partial:
+        tie = F.coalesce(F.get(F.try_element_at("columns_before", F.lit("")), 0)["tie"], tie)
+    known = known.withColumn("was", F.when(F.col("there"), F.struct(F.col("before").alias("sequence"), tie.alias("tie"))))
+    at, died, was = F.col("at"), F.col("died"), F.col("was")
+    alive = F.col("there") & (died.isNull() | (was["sequence"] >= died))
+    wins = at.isNotNull() & (died.isNull() | (at["sequence"] >= died)) & (was.isNull() | (at > was))
+    known = known.withColumns({"alive": F.coalesce(alive, F.lit(False)), "wins": F.coalesce(wins, F.lit(False))})
+    return _settled_by_column(known, row) if partial else _settled_by_row(known)
+
+
+def _settled_by_row(known: DataFrame) -> DataFrame:
+    new = F.when(F.col("wins"), F.struct("said.*", F.col("at.sequence").alias(SEQUENCE)))
+    return known.select("*", _outcome(changed=F.lit(False)).alias("outcome"), new.alias("new"))
+
+
+def _settled_by_column(known: DataFrame, row: StructType) -> DataFrame:
+    """Settle column by column: each has the value of its newest change, if no delete is newer."""
+    said = known.schema["said"].dataType
+    assert isinstance(said, StructType)
+    columns = [_column_settled(name, said[name].dataType) for name in row.names]
+    known = known.select("*", F.struct(*columns).alias("columns"))
+    each = [F.col(f"columns.{_quoted(name)}") for name in row.names]
+    changed = F.col("alive") & ~_every(column["path"].eqNullSafe(column["before"]) for column in each)
+    newest_change = F.array(F.when(F.col("wins"), F.col("at")).otherwise(F.col("was")))
+    paths = F.map_from_arrays(F.array(*map(F.lit, row.names)), F.array(*(column["path"] for column in each)))
+    older = F.map_filter(paths, lambda _, path: ~path.eqNullSafe(newest_change))
+    # The newest change's own tie cannot be found again from a row that others have written to.
+    remembered = F.when(F.size(older) > 0, F.map_concat(older, F.create_map(F.lit(""), newest_change)))
+    new = F.struct(
+        *(column["value"].alias(name) for name, column in zip(row.names, each, strict=True)),
+        newest_change[0]["sequence"].alias(SEQUENCE),
+        remembered.alias(COLUMN_SEQUENCES),
+    )
+    known = known.select("*", F.coalesce(changed, F.lit(False)).alias("changed"), new.alias("became"))
+    new = F.when(F.col("wins") | F.col("changed"), F.col("became"))
+    settled = known.select("*", _outcome(F.col("changed")).alias("outcome"), new.alias("new"))
+    return settled.drop("columns", "became", "changed")
+
+
+def _column_settled(name: str, kind: DataType) -> Column:
+    """Settle one column: ``before`` and ``path``, from which change its value was and is, and the ``value``."""
+    assert isinstance(kind, StructType)
+    quoted = _quoted(name)
+    mine = F.col(f"said.{quoted}")
+    own = F.when(F.map_contains_key("columns_before", F.lit(name)), F.try_element_at("columns_before", F.lit(name)))
+    before = F.when(F.col("alive"), F.coalesce(own, F.array("was")))
+    best = F.greatest(before, mine["path"])
+    # An empty path is of a column about which nothing was ever said: older than every delete.
+    outlived = F.coalesce(F.get(best, F.lit(0))["sequence"] < F.col("died"), F.col("died").isNotNull())
+    buried = F.array(F.struct(F.col("died").alias("sequence"), F.lit(None).cast("long").alias("tie")))
+    path = F.when(best.isNotNull() & ~outlived, best).when(F.col("died").isNotNull(), buried)
+    path = F.coalesce(path, F.array().cast(kind["path"].dataType))
+    news = mine["path"].isNotNull() & F.coalesce(mine["path"] > before, F.lit(True))
+    value = F.when(best.isNotNull() & ~outlived, F.when(news, mine["value"]).otherwise(F.col(f"old.{quoted}")))
+    return F.struct(before.alias("before"), path.alias("path"), value.alias("value")).alias(name)
+
+
+def _outcome(changed: Column) -> Column:
+    """Say what becomes of a key; NULL where no change speaks of it and it stays as it is."""
+    spoken, there, alive = F.col("records").isNotNull(), F.col("there"), F.col("alive")
+    news = F.col("gone").isNotNull() & F.coalesce(F.col("gone") > F.greatest("tomb", "truncated"), F.lit(True))
+    return (
+        F.when(F.col("key").isNull(), F.lit(None))
+        .when(F.col("wins"), F.when(there, "updated").otherwise("inserted"))
+        .when(alive & changed, "updated")
+        .when(there & ~alive, "deleted")
+        .when(alive & F.col("at").eqNullSafe(F.col("was")), "repeated")
+        .when(news & ~there, "remembered")
+        .when(spoken, "stale")
+    )
+
+
+def rewritten(table: DataFrame, done: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Return the table's rows after the merge.
+
+    Args:
+        table: the table, or those of its partitions that have or get rows of the keys that changed.
+        done: from :func:`settled`; broadcast it if it is small.
+        keys: the key columns.
+    """
+    untouched = _of_keys(table, done.where("outcome IN ('updated', 'deleted')"), keys, "left_anti")
+    return untouched.unionByName(done.where("new IS NOT NULL").select("new.*"))
+
+
+def remembered(tombstones: DataFrame, done: DataFrame, now: datetime) -> DataFrame:
+    """Return the tombstones after the merge: one for each deleted key, and one for the last truncate.
+
+    Publish them before the rows. Then a run that dies in between leaves a table that knows of more deletes than it shows,
+    never of fewer: no later run brings a deleted row back. For the same reason the tombstone of a key that gets a row again
+    stays until a later merge finds that row in the table.
+
+    Args:
+        tombstones: as they were.
+        done: from :func:`settled`.
+        now: the time of the merge, in UTC.
+    """
+    moment = F.lit(now.astimezone(UTC).replace(tzinfo=None)).cast("timestamp")
+    fresh = F.when(F.coalesce(F.col("gone") > F.col("tomb"), F.col("gone").isNotNull()), moment).otherwise(F.col("since"))
+    dead = done.where("key IS NOT NULL AND NOT alive AND (gone IS NOT NULL OR tomb IS NOT NULL)").select(
+        "key", F.greatest("gone", "tomb").alias("sequence"), fresh.alias("since")
+    )
+    truncated = done.where("key IS NULL").select("key", F.col("gone").alias("sequence"), moment.alias("since"))
+    truncates = tombstones.where("key IS NULL").unionByName(truncated).groupBy("key")
+    last = F.max(F.struct("sequence", "since")).alias("last")
+    others = tombstones.where("key IS NOT NULL").join(done.select("key"), "key", "left_anti")
+    return others.unionByName(dead).unionByName(truncates.agg(last).select("key", "last.*"))
+
+
+def counts(done: DataFrame) -> DataFrame:
+    """Count the records by what became of them: ``records`` of each ``outcome``; together they are the records read.
+
+    Beside :data:`OUTCOMES` there are ``superseded`` (a newer change of the same key came with it), ``repeated`` (the same
+    change came before, or twice) and ``truncates``.
+    """
+    kind = F.when(F.col("key").isNull(), F.lit("truncates")).otherwise(F.col("outcome"))
+    every = F.array(
+        F.struct(kind.alias("outcome"), F.lit(1).cast("long").alias("records")),
+        F.struct(F.lit("repeated").alias("outcome"), F.col("repeated").alias("records")),
+        F.struct(F.lit("superseded").alias("outcome"), F.col("superseded").alias("records")),
+    )
+    each = done.where("records IS NOT NULL").select(F.explode(every).alias("each")).select("each.*")
+    return each.where("records > 0").groupBy("outcome").agg(F.sum("records").alias("records"))
+
+
+def key_columns(changes: StructType) -> list[str]:
+    """Return the names of the key columns."""
+    key = changes["key"].dataType
+    assert isinstance(key, StructType)
+    return key.names
+
+
+def _newest_saying(name: str) -> Column:
+    says = F.col("at").isNotNull() & ~F.coalesce(F.array_contains("unset", name), F.lit(False))
+    path = F.when(says, F.array("at"))
+    value = F.max_by(F.col(f"row.{_quoted(name)}"), path)
+    return F.struct(F.max(path).alias("path"), value.alias("value")).alias(name)
+
+
+def _of_keys(table: DataFrame, named: DataFrame, keys: Sequence[str], how: str) -> DataFrame:
+    """Join a table with keys, column by column: Spark joins single numbers faster than structs."""
+    parts = (F.col(f"key.{_quoted(name)}").alias(f"__key_{number}") for number, name in enumerate(keys))
+    wanted = named.where("key IS NOT NULL").select(*parts)
+    on = [F.col(_quoted(name)) == F.col(f"__key_{number}") for number, name in enumerate(keys)]
+    return table.join(wanted, on, how)
+
+
+def _tie(row: Column) -> Column:
+    return F.when(row.isNotNull(), F.xxhash64(F.to_json(row)))
+
+
+def _path_type(sequence: DataType) -> ArrayType:
+    return ArrayType(StructType([StructField("sequence", sequence), StructField("tie", LongType())]))
+
+
+def _value_type(said: StructField) -> DataType:
+    kind = said.dataType
+    assert isinstance(kind, StructType)
+    return kind["value"].dataType
+
+
+def _struct(names: Sequence[str]) -> Column:
+    return F.struct(*(F.col(_quoted(name)) for name in names))
+
+
+def _every(conditions: Iterable[Column]) -> Column:
+    return functools.reduce(Column.__and__, conditions)
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

@@ -1,0 +1,145 @@
+"""Merge changes into a published table, rewriting only the partitions that they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from gluewright_cdc_merge.merge import (
+    counts,
+    located,
+    newest,
+    recalled,
+    remembered,
+    rewritten,
+    settled,
+    table_schema,
+    tombstone_schema,
+    truncates,
+    weighed,
+    with_all_keys,
+)
+from gluewright_core.tables import ALL, Kind, Table, TableSpec, open_table
+from gluewright_core.tables.partitions import matching, values_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+SMALL = 1_000_000
+"""Up to so many keys are sent to every executor; more are shuffled, and the table with them."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table that changes are merged into. :func:`open_target` makes it.
+
+    Attributes:
+        table: current state.
+        tombstones: what was deleted.
+        keys: the key columns.
+        partition_by: the partition columns.
+    """
+
+    table: Table
+    tombstones: Table
+    keys: Sequence[str]
+    partition_by: Sequence[str]
+
+    def merge(self, changes: DataFrame, *, run: str, now: datetime, keep: timedelta = timedelta(days=30)) -> dict[str, int]:
+        """Merge changes and publish the result: tombstones first, then the rows of the partitions that changed.
+
+        Killed anywhere and run again, with the same run or another, the same rows result.
+
+        Args:
+            changes: change rows; see the module `gluewright_cdc_merge.merge`.
+            run: the logical run's id.
+            now: the time of the merge, in UTC.
+            keep: how long a delete is remembered. A change that is older than a delete and arrives later than this after
+                it brings the row back.
+
+        Returns:
+            The records by what became of them.
+
+        Raises:
+            ConcurrentUpdate: another run published to the table meanwhile. Nothing of this one was applied; run it again.
+        """
+        table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
+        rows, tombstones = self.table.read(), self.tombstones.read()
+        found = newest(changes).persist()
+        facts = done = None
+        try:
+            if truncates(found):
+                found = with_all_keys(found, rows, self.keys).persist()
+            facts = weighed(found, located(rows, _broadcast(found), self.keys, self.partition_by), tombstones).persist()
+            done = self._settled(facts, rows).persist()
+            counted = {row["outcome"]: row["records"] for row in counts(done).collect()}
+            buried = remembered(tombstones, done, now).where(F.col("since") >= F.lit(now - keep))
+            self.tombstones.publish(buried.coalesce(1), run=run, replace=ALL, since=tombstones_version)
+            self._publish(rows, done, run, table_version)
+        finally:
+            for cached in (found, facts, done):
+                if cached is not None:
+                    cached.unpersist()
+        return counted
+
+    def _settled(self, facts: DataFrame, rows: DataFrame) -> DataFrame:
+        partial = "unset" in facts.columns or "columns_before" in facts.columns
+        doubtful = facts.where("doubtful")
+        if doubtful.isEmpty():
+            return settled(facts, None, partial=partial)
+        within = self._within(rows, doubtful.select("partition.*").distinct()) if self.partition_by else rows
+        return settled(facts, recalled(within, facts, self.keys), partial=partial)
+
+    def _publish(self, rows: DataFrame, done: DataFrame, run: str, version: str) -> None:
+        changed = done.where("outcome IN ('updated', 'deleted') OR new IS NOT NULL")
+        if not self.partition_by:
+            self.table.publish(rewritten(rows, _broadcast(done), self.keys), run=run, replace=ALL, since=version)
+            return
+        left = changed.where("there").select("partition.*")
+        entered = changed.where("new IS NOT NULL").select(*(f"new.`{name}`" for name in self.partition_by))
+        touched = left.unionByName(entered).distinct()
+        partitions = [row.asDict() for row in touched.collect()]
+        result = rewritten(self._within(rows, touched), _broadcast(done), self.keys)
+        self.table.publish(result, run=run, replace=partitions, since=version)
+
+    def _within(self, rows: DataFrame, partitions: DataFrame) -> DataFrame:
+        """Read these partitions only."""
+        named = [values_of(self.partition_by, row.asDict()) for row in partitions.collect()]
+        return rows.where(matching(self.table.spec.schema, self.partition_by, named))
+
+
+def open_target(
+    spark: SparkSession,
+    name: str,
+    changes: StructType,
+    *,
+    kind: Kind | str = Kind.PARQUET,
+    location: str = "",
+    partition_by: Sequence[str] = (),
+    comment: str = "",
+) -> Target:
+    """Open the table and its tombstones; merging creates them where they do not exist.
+
+    Args:
+        spark: the session.
+        name: ``database.table``, for Iceberg ``catalog.database.table``.
+        changes: the schema of the change rows.
+        kind: how both tables are kept.
+        location: the table's folder; tombstones are kept in ``<location>_tombstones``. Iceberg may leave it to its catalog.
+        partition_by: the partition columns.
+        comment: of the table.
+    """
+    table = TableSpec(name, table_schema(changes), tuple(partition_by), location, comment)
+    beside = f"{location.rstrip('/')}_tombstones" if location else ""
+    tombstones = TableSpec(f"{name}_tombstones", tombstone_schema(changes), (), beside, f"What was deleted from {name}.")
+    keys = changes["key"].dataType.names  # type: ignore[attr-defined]
+    return Target(open_table(spark, table, kind), open_table(spark, tombstones, kind), keys, tuple(partition_by))
+
+
+def _broadcast(keys: DataFrame) -> DataFrame:
+    return F.broadcast(keys) if keys.count() <= SMALL else keys
