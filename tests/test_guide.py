@@ -1,0 +1,20 @@
+"""Every code block of the guide runs, and prints what the guide says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gluewright_testing.readme import run_examples
+
+GUIDE = Path(__file__).parents[1] / "docs" / "guide"
+
+
+@pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.stem)
+def test_the_examples_of_the_guide_run_and_print_what_it_says(page, spark, catalog, tmp_path):
+    before = spark.conf.get("spark.sql.ansi.enabled")
+    try:
+        run_examples(page, {"spark": spark, "database": catalog.name, "folder": f"file://{tmp_path}"})
+    finally:
+        spark.conf.set("spark.sql.ansi.enabled", before)
