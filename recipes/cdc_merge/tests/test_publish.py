@@ -26,10 +26,10 @@ def target(request, spark, catalog, tmp_path):
     database = f"ice.{catalog.name}" if kind == "iceberg" else catalog.name
     location = "" if kind == "iceberg" else f"file://{tmp_path}/tables"
 
-    def make(name="orders"):
+    def make(name="orders", partition_by=("day",)):
         schema = changes(spark, ("upsert", 1, 1, "", "")).schema
         place = f"{location}/{name}" if location else ""
-        return open_target(spark, f"{database}.{name}", schema, kind=kind, location=place, partition_by=["day"])
+        return open_target(spark, f"{database}.{name}", schema, kind=kind, location=place, partition_by=partition_by)
 
     return make
 
@@ -72,6 +72,16 @@ def test_partitions_that_no_change_touches_keep_their_files(spark, target):
     before = files_of(orders, "mon", "wed")
     orders.merge(changes(spark, ("upsert", 3, 30, "newer", "tue")), run="run-2", now=NOW)
     assert files_of(orders, "mon", "wed") == before
+
+
+def test_a_table_without_partitions_is_rewritten_when_something_changed(spark, target):
+    orders = target(partition_by=())
+    orders.merge(changes(spark, *FIRST), run="run-1", now=NOW)
+    orders.merge(changes(spark, *THEN), run="run-2", now=NOW)
+    assert rows(orders) == AFTER
+    before = files_of(orders, "mon", "wed")
+    orders.merge(changes(spark, *LATE), run="run-3", now=NOW)
+    assert (rows(orders), files_of(orders, "mon", "wed")) == (AFTER, before)
 
 
 def files_of(target, *days):

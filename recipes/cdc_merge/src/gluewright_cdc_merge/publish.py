@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -70,21 +71,17 @@ class Target:
         """
         table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
         rows, tombstones = self.table.read(), self.tombstones.read()
-        found = newest(changes).persist()
-        facts = done = None
-        try:
+        with _kept() as keep_frame:
+            found = keep_frame(newest(changes))
             if truncates(found):
-                found = with_all_keys(found, rows, self.keys).persist()
-            facts = weighed(found, located(rows, _broadcast(found), self.keys, self.partition_by), tombstones).persist()
-            done = self._settled(facts, rows).persist()
+                found = keep_frame(with_all_keys(found, rows, self.keys))
+            where = located(rows, _broadcast(found), self.keys, self.partition_by)
+            facts = keep_frame(weighed(found, where, tombstones))
+            done = keep_frame(self._settled(facts, rows))
             counted = {row["outcome"]: row["records"] for row in counts(done).collect()}
             buried = remembered(tombstones, done, now).where(F.col("since") >= F.lit(now - keep))
             self.tombstones.publish(buried.coalesce(1), run=run, replace=ALL, since=tombstones_version)
             self._publish(rows, done, run, table_version)
-        finally:
-            for cached in (found, facts, done):
-                if cached is not None:
-                    cached.unpersist()
         return counted
 
     def _settled(self, facts: DataFrame, rows: DataFrame) -> DataFrame:
@@ -98,7 +95,8 @@ class Target:
     def _publish(self, rows: DataFrame, done: DataFrame, run: str, version: str) -> None:
         changed = done.where("outcome IN ('updated', 'deleted') OR new IS NOT NULL")
         if not self.partition_by:
-            self.table.publish(rewritten(rows, _broadcast(done), self.keys), run=run, replace=ALL, since=version)
+            if not changed.isEmpty():
+                self.table.publish(rewritten(rows, _broadcast(done), self.keys), run=run, replace=ALL, since=version)
             return
         left = changed.where("there").select("partition.*")
         entered = changed.where("new IS NOT NULL").select(*(f"new.`{name}`" for name in self.partition_by))
@@ -139,6 +137,22 @@ def open_target(
     tombstones = TableSpec(f"{name}_tombstones", tombstone_schema(changes), (), beside, f"What was deleted from {name}.")
     keys = changes["key"].dataType.names  # type: ignore[attr-defined]
     return Target(open_table(spark, table, kind), open_table(spark, tombstones, kind), keys, tuple(partition_by))
+
+
+@contextmanager
+def _kept() -> Iterator[Callable[[DataFrame], DataFrame]]:
+    """Keep small DataFrames that are used more than once, until the end."""
+    frames: list[DataFrame] = []
+
+    def keep(frame: DataFrame) -> DataFrame:
+        frames.append(frame.persist())
+        return frame
+
+    try:
+        yield keep
+    finally:
+        for frame in frames:
+            frame.unpersist()
 
 
 def _broadcast(keys: DataFrame) -> DataFrame:
