@@ -157,13 +157,13 @@ def located(table: DataFrame, found: DataFrame, keys: Sequence[str], partition_b
         partition_by: the partition columns.
 
     Returns:
-        ``key``, ``partition``, ``before`` (the row's sequence) and, if the feed has partial changes, ``columns_before``.
+        ``key``, ``before`` (the row's sequence), ``partition`` if there are partition columns, and ``columns_before`` if the
+        feed has partial changes.
     """
-    own = [F.col(SEQUENCE).alias("before")]
+    own = [_struct(keys).alias("key"), F.col(SEQUENCE).alias("before")]
+    own += [_struct(partition_by).alias("partition")] if partition_by else []
     own += [F.col(COLUMN_SEQUENCES).alias("columns_before")] if COLUMN_SEQUENCES in table.columns else []
-    return _of_keys(table, found, keys, "left_semi").select(
-        _struct(keys).alias("key"), _struct(partition_by).alias("partition"), *own
-    )
+    return _of_keys(table, found, keys, "left_semi").select(*own)
 
 
 def weighed(found: DataFrame, where: DataFrame, tombstones: DataFrame) -> DataFrame:
@@ -260,7 +260,7 @@ def _column_settled(name: str, kind: DataType) -> Column:
     assert isinstance(kind, StructType)
     quoted = _quoted(name)
     mine = F.col(f"said.{quoted}")
-    own = F.when(F.map_contains_key("columns_before", F.lit(name)), F.try_element_at("columns_before", F.lit(name)))
+    own = F.when(F.map_contains_key("columns_before", name), F.try_element_at("columns_before", F.lit(name)))
     before = F.when(F.col("alive"), F.coalesce(own, F.array("was")))
     best = F.greatest(before, mine["path"])
     # An empty path is of a column about which nothing was ever said: older than every delete.
