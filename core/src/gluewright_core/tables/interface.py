@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.types import StructType
 
 from gluewright_core.errors import TableMismatch
-from gluewright_core.schema.types import without_lengths
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -56,6 +55,8 @@ class TableSpec:
     @property
     def row_schema(self) -> StructType:
         """The columns as a DataFrame has them: without the lengths of char and varchar."""
+        from gluewright_core.schema.types import without_lengths  # noqa: PLC0415 - not needed to import a job
+
         plain = without_lengths(self.schema)
         assert isinstance(plain, StructType)
         return plain

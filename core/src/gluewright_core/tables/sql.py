@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gluewright_core.schema.types import type_text
-
 if TYPE_CHECKING:
     from pyspark.sql.types import StructField, StructType
 
@@ -32,6 +30,8 @@ def columns_ddl(schema: StructType) -> str:
 
 
 def _column_ddl(column: StructField) -> str:
+    from gluewright_core.schema.types import type_text  # noqa: PLC0415 - not needed to import a job
+
     comment = column.metadata.get("comment", "")
     required = "" if column.nullable else " NOT NULL"
     commented = f" COMMENT {sql_text(comment)}" if comment else ""
