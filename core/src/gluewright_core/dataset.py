@@ -17,8 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core.counting import Counted
-from gluewright_core.errors import GluewrightError
-from gluewright_core.schema.conform import QUARANTINE, ContractBroken, Mode
+from gluewright_core.schema.conform import FROZEN, QUARANTINE, ContractBroken, Mode
 from gluewright_core.tables import ALL, Kind, Partition, Replace, TableSpec, open_table
 from gluewright_core.tables.partitions import matching, values_of
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 RUN = "quarantined_by"
 """The last partition column of a quarantine table: the run that set the row aside."""
-_SET_ASIDE = StructField(RUN, StringType(), True, {"comment": "The run that set the row aside."})
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,9 @@ class Dataset:
         rows = layout(conformed.rows) if layout else conformed.rows
         try:
             return self.table.publish(rows, run=run, replace=replaced)
-        except GluewrightError:
-            raise
-        except Exception:
-            # Most of the time a frozen value: then this tells which.
-            conformed.require()
+        except Exception as error:
+            if FROZEN in str(error):
+                conformed.require()
             raise
 
     def _set_aside(self, conformed: Conformed, run: str) -> tuple[DataFrame, dict[str, int]]:
@@ -211,18 +207,30 @@ def open_dataset(
     """
     partitions = [StructField(name, contract[name].data_type) for name in contract.partition_by]
     table = TableSpec(contract.name, contract.struct, tuple(contract.partition_by), location, contract.comment)
-    quarantine = TableSpec(
-        f"{contract.name}_quarantine",
-        StructType([*QUARANTINE, *partitions, _SET_ASIDE]),
-        (*contract.partition_by, RUN),
-        f"{location.rstrip('/')}_quarantine" if location else "",
-        f"Rows that do not fit the contract of {contract.name}, and why.",
-    )
+    quarantine = quarantine_spec(contract.name, location, partitions)
     frozen = {contract.values, *(column.on_surprise or contract.values for column in contract.columns)} == {Mode.FREEZE}
     return Dataset(
         contract,
         open_table(spark, table, kind, catalog=catalog),
         None if frozen else open_table(spark, quarantine, kind, catalog=catalog),
+    )
+
+
+def quarantine_spec(table: str, location: str, partitions: Sequence[StructField] = ()) -> TableSpec:
+    """Declare the quarantine of a table: beside it, partitioned as it is, and by the run that set a row aside.
+
+    Args:
+        table: its name.
+        location: its folder; empty where the catalog decides.
+        partitions: its partition columns.
+    """
+    set_aside_by = StructField(RUN, StringType(), True, {"comment": "The run that set the row aside."})
+    return TableSpec(
+        f"{table}_quarantine",
+        StructType([*QUARANTINE, *partitions, set_aside_by]),
+        (*(column.name for column in partitions), RUN),
+        f"{location.rstrip('/')}_quarantine" if location else "",
+        f"What does not fit {table}, and why.",
     )
 
 

@@ -113,6 +113,10 @@ class Mode(StrEnum):
     DISCARD_VALUE = "discard_value"
 
 
+FROZEN = "a value does not fit a frozen column; Conformed.require() tells which"
+"""The message with which rows fail that hold such a value."""
+
+
 class ContractBroken(Exception):  # noqa: N818
     """Rows cannot be brought to the contract: by their columns, or because too many of them do not fit."""
 
@@ -223,7 +227,7 @@ class Conformed:
 
         With a value in a column of `Mode.FREEZE` that does not fit, every use of these rows fails.
         """
-        message = _text_literal(f"{self._named}a value does not fit a frozen column; Conformed.require() tells which")
+        message = _text_literal(f"{self._named}{FROZEN}")
         # The state is a literal where nothing had to be checked: Spark then drops the filter.
         passing = f"{self._state} < {_OUT}"
         if self._may_freeze:

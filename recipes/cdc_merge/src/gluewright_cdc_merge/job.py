@@ -12,13 +12,12 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_cdc_merge.decode import Decoded, debezium, debezium_flattened, dms, plain
 from gluewright_cdc_merge.publish import open_target
-from gluewright_core.dataset import RUN
+from gluewright_core.dataset import RUN, quarantine_spec
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
-from gluewright_core.schema.conform import QUARANTINE
 from gluewright_core.schema.files import load_contract
 from gluewright_core.schema.types import parse_fields
-from gluewright_core.tables import Kind, TableSpec, open_table
+from gluewright_core.tables import Kind, open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -126,15 +125,10 @@ def refuse_too_many(records: dict[str, int], asked: Arguments) -> None:
 def save_quarantine(rows: DataFrame, job: Job[Arguments]) -> None:
     """Set aside what cannot be decoded, in a partition of this run."""
     asked = job.arguments
-    spec = TableSpec(
-        f"{asked.target}_quarantine",
-        StructType([*QUARANTINE, StructField(RUN, StringType(), True, {"comment": "The run that set it aside."})]),
-        (RUN,),
-        f"{asked.location.rstrip('/')}_quarantine" if asked.location else "",
-        f"Records that could not be merged into {asked.target}, and why.",
-    )
-    table = open_table(job.spark, spec, asked.catalog)
-    table.publish(rows.withColumn(RUN, F.lit(job.run.id)), run=job.run.id, replace=[{RUN: job.run.id}])
+    table = open_table(job.spark, quarantine_spec(asked.target, asked.location), asked.catalog)
+    # As in the merge, an attempt again may have read more.
+    attempt = f"{job.run.id}-{table.begin(job.run.id)}"
+    table.publish(rows.withColumn(RUN, F.lit(job.run.id)), run=attempt, replace=[{RUN: job.run.id}])
 
 
 def save_changes(changes: DataFrame, job: Job[Arguments]) -> dict[str, int]:

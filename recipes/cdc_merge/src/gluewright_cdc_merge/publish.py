@@ -67,7 +67,7 @@ class Target:
             The records by what became of them.
 
         Raises:
-            ConcurrentUpdate: another run published to the table meanwhile. Nothing of this one was applied; run it again.
+            ConcurrentUpdate: another run published to the table meanwhile. No row was changed; run it again.
         """
         table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
         rows, tombstones = self.table.read(), self.tombstones.read()
@@ -80,8 +80,10 @@ class Target:
             done = keep_frame(self._settled(facts, rows))
             counted = {row["outcome"]: row["records"] for row in counts(done).collect()}
             buried = remembered(tombstones, done, now).where(F.col("since") >= F.lit(now - keep))
-            self.tombstones.publish(buried.coalesce(1), run=run, replace=ALL, since=tombstones_version)
-            self._publish(rows, done, run, table_version)
+            # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
+            attempt = f"{run}-{tombstones_version}"
+            self.tombstones.publish(buried.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
+            self._publish(rows, done, attempt, table_version)
         return counted
 
     def _settled(self, facts: DataFrame, rows: DataFrame) -> DataFrame:
