@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from gluewright_core import state
 from gluewright_core.dataset import open_dataset
+from gluewright_core.errors import RunRepeated
 from gluewright_core.schema import Column, Contract, Mode
 from gluewright_core.schema.conform import PROBLEM, ContractBroken
 from gluewright_core.summary import Step
@@ -96,6 +97,17 @@ def test_too_many_rows_that_do_not_fit_stop_the_job_before_anything_is_published
         assert "@x.org" not in str(told.value)
     assert quarantined(orders) == []
     assert orders.load().count() == 2
+
+
+def test_an_attempt_again_with_other_rows_is_refused_instead_of_mixed_with_the_first(spark, make):
+    orders = make()
+    orders.save(texts(spark, GOOD + ODD), run="run-1", replace=ALL)
+    before = quarantined(orders)
+    for changed in (GOOD + ODD[:2], [*GOOD, GOOD[0], *ODD]):
+        with pytest.raises(RunRepeated, match="run it again as a new run"):
+            orders.save(texts(spark, changed), run="run-1", replace=ALL)
+    assert (orders.load().count(), quarantined(orders)) == (3, before)
+    orders.save(texts(spark, GOOD + ODD), run="run-1", replace=ALL)
 
 
 def test_a_frozen_contract_fails_the_job_and_says_what_is_wrong(spark, make):

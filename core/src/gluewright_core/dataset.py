@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core.counting import Counted
+from gluewright_core.errors import RunRepeated
 from gluewright_core.schema.conform import FROZEN, QUARANTINE, ContractBroken, Mode
 from gluewright_core.tables import ALL, Kind, Partition, Replace, TableSpec, open_table
 from gluewright_core.tables.partitions import matching, values_of
@@ -120,6 +121,7 @@ class Dataset:
 
         Raises:
             ContractBroken: too many rows do not fit, or one that must. Nothing was published.
+            RunRepeated: the run has saved before, other rows: its source has changed between its attempts.
             ConcurrentUpdate: another run published some of the same partitions meanwhile.
         """
         conformed = self.contract.conform(rows, unique_key=unique_key, problems=problems)
@@ -130,12 +132,15 @@ class Dataset:
         try:
             if figures["frozen"] or _too_many(figures, max_rows, max_share):
                 conformed.require(max_rows=max_rows, max_share=max_share)
-            self.quarantine.publish(aside, run=run, replace=self._replaced(aside, replace, run))
+            quarantined = self.quarantine.publish(aside, run=run, replace=self._replaced(aside, replace, run))
         finally:
             aside.unpersist()
+        _require_same(quarantined, figures["quarantined"])
         published = self._publish(conformed, run, replace, layout)
-        read = published.rows if conformed.certain else figures["read"]
-        return Saved(published, read, figures["quarantined"] - figures["kept"], figures["kept"])
+        if conformed.certain:
+            return Saved(published, published.rows, 0, 0)
+        _require_same(published, figures["written"])
+        return Saved(published, figures["read"], figures["quarantined"] - figures["kept"], figures["kept"])
 
     def _publish(
         self,
@@ -232,6 +237,15 @@ def quarantine_spec(table: str, location: str, partitions: Sequence[StructField]
         f"{location.rstrip('/')}_quarantine" if location else "",
         f"What does not fit {table}, and why.",
     )
+
+
+def _require_same(published: Published, rows: int) -> None:
+    """Refuse to mix two attempts of a run: a table takes a run once, and what it took then has to be what there is now."""
+    if published.repeated and published.rows != rows:
+        raise RunRepeated(
+            f"{published.table}: run {published.run} has published {published.rows:,} rows before and has {rows:,} now, so "
+            "its source has changed; run it again as a new run"
+        )
 
 
 def _too_many(figures: dict[str, int], max_rows: int | None, max_share: float | None) -> bool:

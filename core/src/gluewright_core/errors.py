@@ -49,6 +49,10 @@ class RowsOutsidePartitions(TableError):  # noqa: N818
     """Rows belong to partitions that the publish was not asked to replace. Nothing was published."""
 
 
+class RunRepeated(TableError):  # noqa: N818
+    """A run that has published before publishes again, with other rows. Nothing more was published."""
+
+
 class TableMismatch(TableError):  # noqa: N818
     """The rows, the declared table and the table in the catalog do not have the same columns or partitioning."""
 
