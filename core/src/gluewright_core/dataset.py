@@ -163,7 +163,7 @@ class Dataset:
         if conformed.certain:
             return self._marked(conformed, run), dict.fromkeys(figures, 0)
         counted = Counted(conformed.checked, figures)
-        aside = self._marked(dataclasses.replace(conformed, checked=counted.rows), run).persist()
+        aside = self._marked(conformed.from_checked(counted.rows), run).persist()
         aside.count()
         return aside, counted.figures() or dataclasses.asdict(conformed.counts())
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import math
 import random
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_sc
 COLUMNS = ["name", "amount"]
 PORTIONS = 3
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEMA = "op string, key struct<feed: int, id: int>, sequence struct<n: bigint>, "
+SCHEMA = "op string, key struct<feed: int, id: int>, sequence struct<n: bigint, feed: int>, "
 SCHEMA += "row struct<feed: int, id: int, name: string, amount: int>"
 
 
@@ -29,29 +30,44 @@ class Change:
     key: int | None
     sequence: int
     values: dict[str, object] = field(default_factory=dict)  # only the columns that it says something about
+    old_key: int | None = None  # of a row that it moves: what it leaves out is as it was under this key
 
     def __hash__(self) -> int:
-        return hash((self.op, self.key, self.sequence, tuple(sorted(self.values.items(), key=repr))))
+        return hash((self.op, self.key, self.sequence, tuple(sorted(self.values.items(), key=repr)), self.old_key))
 
 
 def table_of(changes: list[Change], columns: list[str]) -> dict[int, dict[str, object]]:
     """Return the rows by key after these changes, in whatever order they are given."""
-    truncated = max((c.sequence for c in changes if c.op == "truncate"), default=-1)
     rows = {}
     for key in {c.key for c in changes if c.key is not None}:
-        mine = [c for c in changes if c.key == key]
-        deleted = max((c.sequence for c in mine if c.op == "delete"), default=-1)
-        # An upsert with the sequence of a delete goes before it.
-        living = [c for c in mine if c.op == "upsert" and c.sequence >= max(deleted, truncated)]
+        died, living = life(changes, key, before=math.inf)
+        # A delete with the sequence of an upsert goes before it.
         if living:
-            living.sort(key=lambda change: change.sequence)
-            newest = {name: value for change in living for name, value in change.values.items()}
-            rows[key] = {name: newest.get(name) for name in columns}
+            rows[key] = {name: values_of(changes, key, before=math.inf).get(name) for name in columns}
     return rows
 
 
-def changes_of(spark, feeds, *, partial):
-    """Give the changes of many feeds as one DataFrame; the feed's number is part of the key."""
+def life(changes: list[Change], key: int | None, before: float) -> tuple[int, list[Change]]:
+    """Return when the row was last deleted before a sequence, and its upserts since then, in order."""
+    earlier = [c for c in changes if c.sequence < before]
+    died = max((c.sequence for c in earlier if c.op == "truncate" or (c.op == "delete" and c.key == key)), default=-1)
+    living = [c for c in earlier if c.op == "upsert" and c.key == key and c.sequence >= died]
+    return died, sorted(living, key=lambda change: change.sequence)
+
+
+def values_of(changes: list[Change], key: int | None, before: float) -> dict[str, object]:
+    """Return what is known of a row before a sequence; of a deleted one, that it has no values any more."""
+    died, living = life(changes, key, before)
+    values: dict[str, object] = dict.fromkeys(COLUMNS) if died >= 0 else {}
+    for change in living:
+        if change.old_key is not None:
+            values |= values_of(changes, change.old_key, change.sequence)
+        values |= change.values
+    return values
+
+
+def changes_of(spark, feeds, truncates, *, partial):
+    """Give the changes of many feeds as one DataFrame; the feed's number is part of each key and sequence."""
     rows = []
     for feed, changes in feeds.items():
         for c in changes:
@@ -59,8 +75,10 @@ def changes_of(spark, feeds, *, partial):
             if c.op == "upsert":
                 row = (feed, c.key, *(c.values.get(name) for name in COLUMNS))
                 unset = [name for name in COLUMNS if name not in c.values] or None
-            rows.append((c.op, None if c.key is None else (feed, c.key), (c.sequence,), row, *([unset] if partial else [])))
-    return spark.createDataFrame(rows, SCHEMA + (", unset array<string>" if partial else ""))
+            own = [unset, c.old_key is not None] if partial else []
+            rows.append((c.op, (feed, c.key), (c.sequence, feed), row, *own))
+    rows += [("truncate", None, (c.sequence, -1), None, *([None, False] if partial else [])) for c in truncates]
+    return spark.createDataFrame(rows, SCHEMA + (", unset array<string>, moved boolean" if partial else ""))
 
 
 def empty(spark, changes):
@@ -68,15 +86,12 @@ def empty(spark, changes):
     return spark.createDataFrame([], table_schema(schema)), spark.createDataFrame([], tombstone_schema(schema))
 
 
-def random_changes(rng, *, partial, truncates=False):
+def random_changes(rng, *, partial):
     """No two upserts of a key have one sequence, so the model needs no rule for ties."""
     found, used = [], set()
     for _ in range(rng.randrange(3, 25)):
         key, sequence = rng.randrange(4), rng.randrange(30)
-        op = rng.choices(["upsert", "delete", "truncate"], [10, 3, 1 if truncates else 0])[0]
-        if op == "truncate":
-            found.append(Change("truncate", None, sequence))
-        elif op == "delete":
+        if rng.random() < 0.25:
             found.append(Change("delete", key, sequence))
         elif (key, sequence) not in used:
             used.add((key, sequence))
@@ -84,7 +99,21 @@ def random_changes(rng, *, partial, truncates=False):
             if partial:
                 values = {name: value for name, value in values.items() if rng.random() < 0.7}
             found.append(Change("upsert", key, sequence, values))
-    return found
+    return with_moves(rng, found) if partial else found
+
+
+def with_moves(rng, changes):
+    """Give rows a new key, one after the other, so that a row may be moved several times; old keys are not used again."""
+    moves = sorted(rng.sample([n + 0.5 for n in range(30)], k=rng.randrange(4)))
+    for number, at in enumerate(moves):
+        old, new = rng.choice(sorted({c.key for c in changes})), 10 + number
+        later = [c for c in changes if c.sequence > at and c.key == old]
+        changes = [c for c in changes if c not in later]
+        values = {name: value for name, value in (("name", "m"), ("amount", 7)) if rng.random() < 0.4}
+        changes += [Change("delete", old, at), Change("upsert", new, at, values, old_key=old)]
+        changes += [replace(c, key=new) for c in later]
+    # Sequences are whole numbers.
+    return [replace(c, sequence=int(c.sequence * 2)) for c in changes]
 
 
 def portions(rng, changes):
@@ -95,32 +124,30 @@ def portions(rng, changes):
     return [delivered[start:end] for start, end in zip([0, *cuts], [*cuts, len(delivered)], strict=True)]
 
 
-@pytest.mark.parametrize(
-    ("partial", "truncates", "feeds"),
-    [(False, False, 700), (True, False, 700), (False, True, 1), (True, True, 1)],
-    ids=["whole rows", "partial changes", "whole rows and truncates", "partial changes and truncates"],
-)
-def test_any_order_any_portions_any_repetition_gives_the_models_table(spark, partial, truncates, feeds):
-    rng = random.Random(7)
-    for _ in range(1):
-        every = {feed: random_changes(rng, partial=partial, truncates=truncates) for feed in range(feeds)}
-        delivered = {feed: portions(rng, changes) for feed, changes in every.items()}
-        table = tombstones = None
-        for portion in range(PORTIONS):
-            batch = {feed: delivered[feed][portion] for feed in every}
-            changes = changes_of(spark, batch, partial=partial)
-            if table is None:
-                table, tombstones = empty(spark, changes)
-            merged = merge(table, tombstones, changes, now=NOW)
-            table, tombstones = merged.rows.localCheckpoint(), merged.tombstones.localCheckpoint()
-            counted = {row["outcome"]: row["records"] for row in counts(merged.settled).collect()}
-            assert sum(counted.values()) == sum(map(len, batch.values())), counted
-        got = {feed: {} for feed in every}
-        for row in table.collect():
-            assert row["id"] not in got[row["feed"]]
-            got[row["feed"]][row["id"]] = {name: row[name] for name in COLUMNS}
-        for feed, changes in every.items():
-            assert got[feed] == table_of(changes, COLUMNS), changes
+@pytest.mark.parametrize("partial", [False, True], ids=["whole rows", "partial changes and moves"])
+def test_any_order_any_portions_any_repetition_gives_the_models_table(spark, partial):
+    rng, feeds = random.Random(7), range(700)
+    every = {feed: random_changes(rng, partial=partial) for feed in feeds}
+    delivered = {feed: portions(rng, changes) for feed, changes in every.items()}
+    # A truncate concerns every feed, because they share the table.
+    truncates = [Change("truncate", None, 9), Change("truncate", None, 24)]
+    rng.shuffle(truncates)
+    table = tombstones = None
+    for portion in range(PORTIONS):
+        batch, emptied = {feed: delivered[feed][portion] for feed in feeds}, truncates[portion : portion + 1]
+        changes = changes_of(spark, batch, emptied, partial=partial)
+        if table is None:
+            table, tombstones = empty(spark, changes)
+        merged = merge(table, tombstones, changes, now=NOW)
+        table, tombstones = merged.rows.localCheckpoint(), merged.tombstones.localCheckpoint()
+        counted = {row["outcome"]: row["records"] for row in counts(merged.settled).collect()}
+        assert sum(counted.values()) == sum(map(len, batch.values())) + len(emptied), counted
+    got = {feed: {} for feed in feeds}
+    for row in table.collect():
+        assert row["id"] not in got[row["feed"]]
+        got[row["feed"]][row["id"]] = {name: row[name] for name in COLUMNS}
+    for feed, changes in every.items():
+        assert got[feed] == table_of(changes + truncates, COLUMNS), changes
 
 
 def test_the_files_work_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):

@@ -64,6 +64,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import count
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
@@ -201,25 +202,56 @@ _STATE, _QUARANTINE, _TOLD = "_conform_state", "_conform_quarantine", "_conform_
 
 
 @dataclass(frozen=True)
+class _Output:
+    """A column of the conformed rows, made from the judged ones."""
+
+    name: str
+    sql: str
+    metadata: dict[str, Any]
+
+    @property
+    def column(self) -> Column:
+        return F.expr(self.sql).alias(self.name, metadata=self.metadata)
+
+
+@dataclass(frozen=True)
 class Conformed:
     """Rows held to a contract. Nothing is computed before one of its DataFrames is used.
 
-    ``rows`` and ``quarantine`` are filters of ``checked``: two actions on them compute it twice, unless it is persisted
-    first (``conformed.checked.persist()``).
+    Actions on both ``rows`` and ``quarantine`` compute them twice, unless :meth:`from_checked` gives them something kept.
 
     Attributes:
-        checked: every incoming row: its conformed values, what became of it, and what quarantine tells of it.
+        judged: every incoming row with the state it is in, from which the others are made.
         differences: between the incoming columns and the contract's.
         dataset: the name used in messages.
         certain: every row fits by its types alone, so there is nothing to check or count.
     """
 
-    checked: DataFrame
+    judged: DataFrame
     differences: tuple[Difference, ...]
     dataset: str
     certain: bool
-    _columns: tuple[str, ...]
+    _outputs: tuple[_Output, ...]
+    _quarantined: str
     _may_freeze: bool
+    _checked: DataFrame | None = None
+
+    @property
+    def checked(self) -> DataFrame:
+        """Every incoming row: its conformed values, what became of it, and what quarantine tells of it."""
+        if self._checked is not None:
+            return self._checked
+        names = _free_names([_STATE, _QUARANTINE], [output.name for output in self._outputs])
+        told = F.col("state").alias(names[0]), F.expr(self._quarantined).alias(names[1])
+        return self.judged.select(*(output.column for output in self._outputs), *told)
+
+    def from_checked(self, checked: DataFrame) -> Conformed:
+        """Make ``rows`` and ``quarantine`` from :attr:`checked` as it was kept, counted or watched.
+
+        Example:
+            >>> conformed = conformed.from_checked(conformed.checked.persist())        # doctest: +SKIP
+        """
+        return replace(self, _checked=checked)
 
     @property
     def rows(self) -> DataFrame:
@@ -227,12 +259,15 @@ class Conformed:
 
         With a value in a column of `Mode.FREEZE` that does not fit, every use of these rows fails.
         """
+        # What quarantine tells takes long to plan; the rows do not need it.
+        state = "state" if self._checked is None else self._state
+        made = [output.column if self._checked is None else F.col(_quoted(output.name)) for output in self._outputs]
         message = _text_literal(f"{self._named}{FROZEN}")
         # The state is a literal where nothing had to be checked: Spark then drops the filter.
-        passing = f"{self._state} < {_OUT}"
+        passing = f"{state} < {_OUT}"
         if self._may_freeze:
-            passing = f"if({self._state} = {_FROZEN}, CAST(raise_error({message}) AS BOOLEAN), {passing})"
-        return self.checked.filter(passing).select(*(F.col(_quoted(name)) for name in self._columns))
+            passing = f"if({state} = {_FROZEN}, CAST(raise_error({message}) AS BOOLEAN), {passing})"
+        return (self.judged if self._checked is None else self._checked).filter(passing).select(*made)
 
     @property
     def quarantine(self) -> DataFrame:
@@ -337,8 +372,7 @@ class Conformed:
         """
         numbers = {"read": F.lit(True), **self.outcomes}
         counted = (F.count(F.when(condition, True)).alias(name) for name, condition in numbers.items())
-        watched = self.checked.observe(observation, *counted)
-        return replace(self, checked=watched)
+        return self.from_checked(self.checked.observe(observation, *counted))
 
     @property
     def _state(self) -> str:
@@ -398,10 +432,12 @@ def conform(
             has_problems=bool(problems),
             zone=zone,
         )
-        checked = plan.applied_to(rows)
+        judged, quarantined = plan.applied_to(rows)
     except ContractBroken as broken:
         raise ContractBroken(f"{dataset}: {broken}") if dataset else broken from None
-    return Conformed(checked, tuple(plan.differences), dataset, plan.certain, tuple(plan.output), plan.may_freeze)
+    return Conformed(
+        judged, tuple(plan.differences), dataset, plan.certain, tuple(plan.outputs), quarantined, plan.may_freeze
+    )
 
 
 class _Plan:
@@ -434,18 +470,18 @@ class _Plan:
             column for column in self._columns if column.mode is Mode.EVOLVE and column.check and not column.required
         ]
         kept = [column for column in self._columns if column.node.output]
-        named = [(column.name, self._value(column), column.metadata) for column in kept if not column.extra]
-        named += [(f"{column.name}__v_text", self._variant(column), {"tags": column.tags}) for column in self._variants]
-        named += [(column.name, column.raw, {}) for column in kept if column.extra]
-        self._outputs = named
-        self.output = [name for name, _, _ in named]
+        self.outputs = [_Output(column.name, self._value(column), column.metadata) for column in kept if not column.extra]
+        self.outputs += [
+            _Output(f"{column.name}__v_text", self._variant(column), {"tags": column.tags}) for column in self._variants
+        ]
+        self.outputs += [_Output(column.name, column.raw, {}) for column in kept if column.extra]
         for column in self._variants:
             told = f"a value that does not fit goes as text into {column.name}__v_text"
             self.differences.append(Difference("variant", column.name, told))
-        _require_distinct(self.output, "the conformed rows would have")
+        _require_distinct([output.name for output in self.outputs], "the conformed rows would have")
 
-    def applied_to(self, rows: DataFrame) -> DataFrame:
-        """Build the one DataFrame of which rows and quarantine are filters.
+    def applied_to(self, rows: DataFrame) -> tuple[DataFrame, str]:
+        """Build the one DataFrame from which rows and quarantine are made, and tell how quarantine is.
 
         Its projections stand on one another so that each cast is evaluated once: Spark merges two only where it would not
         evaluate anything twice.
@@ -466,9 +502,7 @@ class _Plan:
         if self._unique_key:
             staged, problem = self._with_unique_key(staged, carried)
             problems.append(problem)
-        names = _free_names([_STATE, _QUARANTINE], self.output)
-        finished = [F.expr(sql).alias(name, metadata=metadata) for name, sql, metadata in self._outputs]
-        return staged.select(*finished, F.col("state").alias(names[0]), F.expr(self._quarantined(problems)).alias(names[1]))
+        return staged, self._quarantined(problems)
 
     @property
     def certain(self) -> bool:
@@ -496,7 +530,7 @@ class _Plan:
         judged = [column for column in self._columns if column.check and column not in self._variants]
         # Beyond so many columns Spark generates no code for whole stages (spark.sql.codegen.maxFields), but smaller methods.
         apart = carried <= 100
-        worst = []
+        worst = [str(_FITS)]
         for severity in (_FROZEN, _OUT, _KEPT):
             fitting = [_ok(column, told) for column in judged if column.severities == {severity}]
             if fitting:
@@ -1166,15 +1200,15 @@ def _word(x: str) -> str:
 
 
 def _whole_number(wanted: str) -> _Reading:
-    # The least number, and the greatest below zero, that needs so many characters. One that needs as many as the text has
-    # leaves no room in it for spaces, signs or zeros: a proof without writing the number.
-    least = ", ".join(["NULL", "0", *(f"{10**length}" for length in range(1, 19))])
-    greatest = ", ".join(["NULL", "NULL", *(f"-{10**length}" for length in range(19))])
+    # The least number that has so many digits. One that has as many as the text has characters leaves no room in it for
+    # spaces, signs or zeros: a proof without writing the number. One string, because Spark parses that faster than numbers.
+    digits = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}[wanted]
+    least = ",".join(["0", "0", *(str(10**length) for length in range(1, digits))])
 
     def lossless(x: str, v: str) -> str:
-        length = f"octet_length({x})"
-        above, below = (f"get(array({bounds}), {length})" for bounds in (least, greatest))
-        return f"({x} IS NULL OR coalesce(if({v} >= 0, {v} >= {above}, {v} <= {below}), false))"
+        length, known = f"octet_length({x})", f"CAST(split('{least}', ',') AS ARRAY<BIGINT>)"
+        fills = f"if({v} >= 0, {v} >= get({known}, {length}), {v} <= -get({known}, {length} - 1))"
+        return f"({x} IS NULL OR coalesce({fills}, false))"
 
     return _Reading(
         lambda x: f"try_cast({x} AS {wanted})",
@@ -1289,8 +1323,8 @@ def _begins_with_year(x: str) -> str:
 
 
 def _two_digits(mark: str, number: str, limit: int) -> str:
-    texts = ", ".join(f"'{mark}{place:02}'" for place in range(limit))
-    return f"get(array({texts}), {number})"
+    texts = ",".join(f"{mark}{place:02}" for place in range(limit))
+    return f"get(split('{texts}', ','), {number})"
 
 
 def _utc_or_zoned(x: str, spot: _Place) -> str:

@@ -107,11 +107,12 @@ class Decoded:
 
         ``op`` (``upsert``, ``delete``, ``truncate``), ``key``, ``sequence``, ``row`` (NULL but for upserts), ``unset`` (the
         names of columns that the change says nothing about, NULL for none; only of feeds that have partial changes),
+        ``moved`` (only of Debezium's: the upsert takes what it leaves out from the row that its sequence deletes),
         ``old_key`` (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``.
 
         An update that changes the key is two rows: a delete of the old key with ``record`` 1, an upsert of the new with 0.
         """
-        named = ["op", "key", "sequence", "row", "unset", "old_key", "kind", "record"]
+        named = ["op", "key", "sequence", "row", "unset", "moved", "old_key", "kind", "record"]
         return self.records.where("what = 'change'").select([name for name in named if name in self.records.columns])
 
     @property
@@ -139,9 +140,10 @@ def debezium(
 ) -> Decoded:
     """Decode Debezium's change events, with their envelope.
 
-    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. An update whose
-    ``before`` has another key moves the row (Debezium itself tells a changed key as a delete and an insert). Ignored: null
-    values (tombstones), heartbeats, and logical messages (``m``).
+    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. A changed key is
+    told by Debezium as a delete and an insert with one sequence: an insert with the placeholder has ``moved`` the row, and its
+    value is that of the deleted one. So is an update whose ``before`` has another key. Ignored: null values (tombstones),
+    heartbeats, and logical messages (``m``).
 
     Args:
         records: one event a row.
@@ -571,6 +573,8 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
     )
     original = _original(frame, feed, pii)
     unset = "CASE WHEN size(_names) > 0 THEN _names END"
+    # An insert has all its values. One that leaves some out is a row with a new key; its old key was deleted with it.
+    leaving = "coalesce(size(_names) > 0 AND (_moved OR _kind = 'c'), false)"
 
     def told(*, second: bool) -> str:
         """Tell the record; of a moved row the first part is the delete, the second the upsert."""
@@ -585,6 +589,7 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
             "sequence": "_sequence",
             "row": unless_moved("_row"),
             **({"unset": unless_moved(unset)} if feed.partial else {}),
+            **({"moved": unless_moved(leaving, "false")} if feed.partial and not feed.told else {}),
             "old_key": "_old_key" if second else "CASE WHEN false THEN _old_key END",
             "kind": "_kind",
             "record": "0" if second else "1",

@@ -9,15 +9,20 @@ This file can be copied alone into a job: it needs the standard library and PySp
 - ``key``: a struct of the key columns, NULL for a truncate;
 - ``sequence``: a struct; of two changes the one with the greater sequence is later;
 - ``row``: a struct of the table's columns, NULL where there is none to tell;
-- ``unset``, if the feed has partial changes: the names of columns that the change says nothing about, NULL for none.
+- ``unset``, if the feed has partial changes: the names of columns that the change says nothing about, NULL for none;
+- ``moved``, if its rows change keys in two parts, a delete and an upsert with one sequence: whether the upsert takes what it
+  leaves out from the row that the delete ends. The feed has partial changes then.
 
 **The table** has the columns of ``row`` and ``_sequence``, the sequence of the row's newest change; and if the feed has
 partial changes ``_column_sequences``, a map that is NULL except for rows with columns older than the row.
-**Tombstones** are a small table beside it: the key and sequence of every deleted row, and of the last truncate.
+**Tombstones** are a small table beside it: the key and sequence of every deleted row, and of the last truncate. If the feed
+moves rows, also what each deleted row was (``last``), and the moves, because their other part or older changes may come yet.
 
 What is true of a key is a maximum: each column has the value of its newest change, unless a delete or truncate is newer
 still. A maximum does not ask in which order it is taken, how often, or in which portions. So that this holds for two changes
 with the same sequence too, an upsert goes before a delete, and of two upserts the one whose content has the greater hash.
+What a moved row has from its old key is older than the move and newer than all before it: its place in the order is a path,
+the move's sequence and then the place it had under the old key.
 (State-based convergent objects: Shapiro, Preguiça, Baquero, Zawirski, "Conflict-free Replicated Data Types", 2011.)
 
 Example:
@@ -28,13 +33,23 @@ Example:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, LongType, MapType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    LongType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 SEQUENCE = "_sequence"
 """The table's column with the sequence of each row's newest change."""
@@ -59,13 +74,19 @@ def table_schema(changes: StructType) -> StructType:
 
 def tombstone_schema(changes: StructType) -> StructType:
     """Return the columns of the tombstones that go with these changes."""
-    return StructType(
-        [
-            StructField("key", changes["key"].dataType, True, {"comment": "Of the deleted row; NULL for a truncate."}),
-            StructField("sequence", changes["sequence"].dataType, True, {"comment": "Of the delete."}),
-            StructField("since", TimestampType(), True, {"comment": "When the delete was merged."}),
-        ]
-    )
+    row, sequence = changes["row"].dataType, changes["sequence"].dataType
+    assert isinstance(row, StructType)
+    own = [
+        StructField("key", changes["key"].dataType, True, {"comment": "Of the deleted row; NULL for a truncate."}),
+        StructField("sequence", sequence, True, {"comment": "Of the delete."}),
+        StructField("since", TimestampType(), True, {"comment": "When the delete was merged."}),
+    ]
+    if "moved" in changes.names:
+        path = StructField("path", _path_type(sequence))
+        last = [StructField(each.name, StructType([path, StructField("value", each.dataType)])) for each in row]
+        own.append(StructField("last", StructType(last), True, {"comment": "What the deleted row was."}))
+        own.append(StructField("moved", BooleanType(), True, {"comment": "No delete, but a row that a change moved here."}))
+    return StructType(own)
 
 
 @dataclass(frozen=True)
@@ -99,16 +120,21 @@ def merge(table: DataFrame, tombstones: DataFrame, changes: DataFrame, *, now: d
         The new table and tombstones. To find out whether there is a truncate the changes are read once at once.
     """
     keys, partial = key_columns(changes.schema), "unset" in changes.columns
-    found = newest(changes)
+    moves = moved(changes, tombstones, ending(table, changes, keys), now) if "moved" in changes.columns else None
+    found = newest(changes, moves)
     if truncates(found):
         found = with_all_keys(found, table, keys)
     facts = weighed(found, located(table, found, keys), tombstones)
     done = settled(facts, recalled(table, facts, keys), partial=partial)
-    return Merged(rewritten(table, done, keys), remembered(tombstones, done, now), done)
+    return Merged(rewritten(table, done, keys), remembered(tombstones, done, now, moves), done)
 
 
-def newest(changes: DataFrame) -> DataFrame:
+def newest(changes: DataFrame, moves: Moves | None = None) -> DataFrame:
     """Reduce changes to one row a key: what the newest of them say.
+
+    Args:
+        changes: the changes.
+        moves: from :func:`moved`, if the feed moves rows.
 
     Returns:
         ``key``; ``at``, sequence and tie of the newest upsert; ``gone``, sequence of the newest delete; ``said``, the newest
@@ -116,23 +142,17 @@ def newest(changes: DataFrame) -> DataFrame:
         ``repeated`` (records that are the same as another), ``superseded`` (others that are older than the newest).
         Truncates are the row without a key.
     """
-    partial = "unset" in changes.columns
-    unset = F.col("unset") if partial else F.lit(None).cast("array<string>")
-    at = F.when(F.col("op") == "upsert", F.struct("sequence", _tie(F.col("row")).alias("tie")))
-    distinct = (
-        changes.select("key", "sequence", at.alias("at"), "row", unset.alias("unset"))
-        .groupBy("key", "sequence", "at")
-        .agg(F.count(F.lit(1)).alias("copies"), F.first("row").alias("row"), F.first("unset").alias("unset"))
-    )
-    columns = changes.schema["row"].dataType.names  # type: ignore[attr-defined]
-    said = F.struct(*map(_newest_saying, columns)) if partial else F.max_by("row", "at")
-    return distinct.groupBy("key").agg(
+    said, columns = _said(changes), changes.schema["row"].dataType.names  # type: ignore[attr-defined]
+    if moves and moves.carried:
+        said = said.unionByName(moves.carried, allowMissingColumns=True)
+    newest_of_all = F.struct(*(_newest(f"said.{_quoted(name)}", name) for name in columns))
+    return said.groupBy("key").agg(
         F.max("at").alias("at"),
         F.max(F.when(F.col("at").isNull(), F.col("sequence"))).alias("gone"),
-        said.alias("said"),
+        (newest_of_all if "unset" in changes.columns else F.max_by("said", "at")).alias("said"),
         F.sum("copies").alias("records"),
-        (F.sum("copies") - F.count(F.lit(1))).alias("repeated"),
-        (F.count(F.lit(1)) - 1).alias("superseded"),
+        (F.sum("copies") - F.count("copies")).alias("repeated"),
+        (F.count("copies") - 1).alias("superseded"),
     )
 
 
@@ -174,7 +194,10 @@ def weighed(found: DataFrame, where: DataFrame, tombstones: DataFrame) -> DataFr
     """
     truncated = F.max(F.when(F.col("key").isNull(), F.col("sequence"))).alias("truncated")
     ends = found.select("key", F.col("gone").alias("sequence")).unionByName(tombstones.select("key", "sequence"))
-    buried = tombstones.where("key IS NOT NULL").select("key", F.col("sequence").alias("tomb"), "since")
+    buried = tombstones.where("key IS NOT NULL AND NOT moved" if "moved" in tombstones.columns else "key IS NOT NULL")
+    if "moved" in tombstones.columns:
+        buried = buried.groupBy("key").agg(F.max("sequence").alias("sequence"), F.max_by("since", "sequence").alias("since"))
+    buried = buried.select("key", F.col("sequence").alias("tomb"), "since")
     facts = (
         found.join(where.withColumn("there", F.lit(True)), "key", "left")
         .join(buried, "key", "left")
@@ -215,9 +238,7 @@ def settled(facts: DataFrame, old: DataFrame | None, *, partial: bool) -> DataFr
     assert isinstance(said, StructType)
     row = StructType([StructField(field.name, _value_type(field)) for field in said]) if partial else said
     known = facts.join(old, "key", "left") if old is not None else facts.withColumn("old", F.lit(None).cast(row))
-    tie = _tie(F.col("old"))
-    if partial:
-        tie = F.coalesce(F.get(F.try_element_at("columns_before", F.lit("")), 0)["tie"], tie)
+    tie = _own_tie("columns_before") if partial else _tie(F.col("old"))
     known = known.withColumn("was", F.when(F.col("there"), F.struct(F.col("before").alias("sequence"), tie.alias("tie"))))
     at, died, was = F.col("at"), F.col("died"), F.col("was")
     alive = F.col("there") & (died.isNull() | (was["sequence"] >= died))
@@ -265,8 +286,7 @@ def _column_settled(name: str, kind: DataType) -> Column:
     best = F.greatest(before, mine["path"])
     # An empty path is of a column about which nothing was ever said: older than every delete.
     outlived = F.coalesce(F.get(best, F.lit(0))["sequence"] < F.col("died"), F.col("died").isNotNull())
-    buried = F.array(F.struct(F.col("died").alias("sequence"), F.lit(None).cast("long").alias("tie")))
-    path = F.when(best.isNotNull() & ~outlived, best).when(F.col("died").isNotNull(), buried)
+    path = F.when(best.isNotNull() & ~outlived, best).when(F.col("died").isNotNull(), _place("died"))
     path = F.coalesce(path, F.array().cast(kind["path"].dataType))
     news = mine["path"].isNotNull() & F.coalesce(mine["path"] > before, F.lit(True))
     value = F.when(best.isNotNull() & ~outlived, F.when(news, mine["value"]).otherwise(F.col(f"old.{quoted}")))
@@ -300,7 +320,7 @@ def rewritten(table: DataFrame, done: DataFrame, keys: Sequence[str]) -> DataFra
     return untouched.unionByName(done.where("new IS NOT NULL").select("new.*"))
 
 
-def remembered(tombstones: DataFrame, done: DataFrame, now: datetime) -> DataFrame:
+def remembered(tombstones: DataFrame, done: DataFrame, now: datetime, moves: Moves | None = None) -> DataFrame:
     """Return the tombstones after the merge: one for each deleted key, and one for the last truncate.
 
     Publish them before the rows. Then a run that dies in between leaves a table that knows of more deletes than it shows,
@@ -311,17 +331,20 @@ def remembered(tombstones: DataFrame, done: DataFrame, now: datetime) -> DataFra
         tombstones: as they were.
         done: from :func:`settled`.
         now: the time of the merge, in UTC.
+        moves: from :func:`moved`, if the feed moves rows: then every delete and every move is remembered.
     """
-    moment = F.lit(now.astimezone(UTC).replace(tzinfo=None)).cast("timestamp")
-    fresh = F.when(F.coalesce(F.col("gone") > F.col("tomb"), F.col("gone").isNotNull()), moment).otherwise(F.col("since"))
+    truncated = done.where("key IS NULL").select("key", F.col("gone").alias("sequence"), _moment(now).alias("since"))
+    truncates = tombstones.where("key IS NULL").select("key", "sequence", "since").unionByName(truncated)
+    truncates = truncates.groupBy("key").agg(F.max(F.struct("sequence", "since")).alias("last")).select("key", "last.*")
+    if moves:
+        ends, begins = moves.ends.withColumn("moved", F.lit(False)), moves.begins.withColumn("moved", F.lit(True))
+        return ends.unionByName(begins, allowMissingColumns=True).unionByName(truncates, allowMissingColumns=True)
+    news = F.coalesce(F.col("gone") > F.col("tomb"), F.col("gone").isNotNull())
     dead = done.where("key IS NOT NULL AND NOT alive AND (gone IS NOT NULL OR tomb IS NOT NULL)").select(
-        "key", F.greatest("gone", "tomb").alias("sequence"), fresh.alias("since")
+        "key", F.greatest("gone", "tomb").alias("sequence"), F.when(news, _moment(now)).otherwise(F.col("since")).alias("since")
     )
-    truncated = done.where("key IS NULL").select("key", F.col("gone").alias("sequence"), moment.alias("since"))
-    truncates = tombstones.where("key IS NULL").unionByName(truncated).groupBy("key")
-    last = F.max(F.struct("sequence", "since")).alias("last")
     others = tombstones.where("key IS NOT NULL").join(done.select("key"), "key", "left_anti")
-    return others.unionByName(dead).unionByName(truncates.agg(last).select("key", "last.*"))
+    return others.unionByName(dead).unionByName(truncates)
 
 
 def counts(done: DataFrame) -> DataFrame:
@@ -340,6 +363,113 @@ def counts(done: DataFrame) -> DataFrame:
     return each.where("records > 0").groupBy("outcome").agg(F.sum("records").alias("records"))
 
 
+@dataclass(frozen=True)
+class Moves:
+    """What the moves of a feed need; :func:`moved` makes it.
+
+    Attributes:
+        ends: every delete that is remembered: ``key``, ``sequence``, ``since``, and ``last``, what the row was.
+        begins: every move that is remembered: ``key``, ``sequence``, ``since``.
+        carried: what the moved rows have from their old keys, as changes of the new ones; None if there are no moves.
+    """
+
+    ends: DataFrame
+    begins: DataFrame
+    carried: DataFrame | None
+
+
+def ending(table: DataFrame, changes: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Read the rows of the keys that changes delete, whole: ``key``, and ``said`` in the way of :func:`newest`."""
+    columns = [name for name in table.columns if name not in {SEQUENCE, COLUMN_SEQUENCES}]
+    rows = _of_keys(table, changes.where("op = 'delete'").select("key").distinct(), keys, "left_semi")
+    rows = rows.select(_struct(keys).alias("key"), _struct(columns).alias("old"), SEQUENCE, COLUMN_SEQUENCES)
+    was = F.array(F.struct(F.col(SEQUENCE).alias("sequence"), _own_tie(COLUMN_SEQUENCES).alias("tie")))
+    return rows.select("key", F.struct(*(_remembered_saying(name, was) for name in columns)).alias("said"))
+
+
+def moved(
+    changes: DataFrame,
+    tombstones: DataFrame,
+    rows: DataFrame,
+    now: datetime,
+    keep: Callable[[DataFrame], DataFrame] = DataFrame.persist,
+) -> Moves:
+    """Find what each deleted row was, and carry it to the key that a move gave it.
+
+    A move's two parts, and changes that are older than it, may come in any order and in other merges. So what each deleted row
+    was is remembered with its tombstone and made anew from all that is known of it, as are the moved rows; row by row where
+    one was moved several times. One thing is not found again: values that a later row of the old key has overwritten before
+    the delete came.
+
+    Args:
+        changes: with ``moved``.
+        tombstones: as they were.
+        rows: from :func:`ending`.
+        now: the time of the merge, in UTC.
+        keep: keeps a small DataFrame that is used more than once.
+    """
+    moment = _moment(now)
+    known, dead = tombstones.where("key IS NOT NULL"), changes.where("op = 'delete'")
+    begins = known.where("moved").select("key", "sequence", "since")
+    begins = begins.unionByName(changes.where("moved").select("key", "sequence", moment.alias("since")))
+    begins = keep(begins.groupBy("key", "sequence").agg(F.min("since").alias("since")))
+    ends = known.where("NOT moved").select("key", "sequence", "since", "last")
+    ends = ends.unionByName(dead.select("key", "sequence", moment.alias("since")), allowMissingColumns=True)
+    ends = ends.groupBy("key", "sequence").agg(F.min("since").alias("since"), F.first("last", True).alias("last"))
+    truncated = changes.where("op = 'truncate'").select("sequence")
+    truncated = truncated.unionByName(tombstones.where("key IS NULL").select("sequence"))
+    truncated = truncated.agg(F.collect_set("sequence").alias("truncated"))
+    said = _said(changes).where("at IS NOT NULL").select("key", "said").unionByName(rows)
+    if begins.isEmpty():
+        return Moves(keep(_ended(ends, said, truncated)), begins, None)
+    carried, before = None, None
+    while True:
+        every = said.unionByName(carried.select("key", "said")) if carried else said
+        found = keep(_ended(ends, every, truncated))
+        carried = keep(_carried(begins, found, key_columns(changes.schema)))
+        paths = [F.col(f"said.{_quoted(name)}.path") for name in carried.select("said.*").columns]
+        after = carried.agg(F.count(F.lit(1)), F.bit_xor(F.xxhash64("key", *paths))).first()
+        if after == before or not after[0]:  # type: ignore[index]
+            return Moves(found, begins, carried)
+        before = after
+
+
+def _ended(ends: DataFrame, said: DataFrame, truncated: DataFrame) -> DataFrame:
+    """Make anew what each deleted row was: of each column the newest value before the delete, if none was deleted since."""
+    other = ends.select("key", F.col("last").alias("said"), F.col("sequence").alias("other"))
+    known = said.unionByName(other, allowMissingColumns=True)
+    known = ends.withColumnRenamed("last", "own").join(known, "key", "left").crossJoin(F.broadcast(truncated))
+    earlier = F.array_max(F.filter("truncated", lambda truncate: truncate < F.col("sequence")))
+    died = F.greatest(F.when(F.col("other") < F.col("sequence"), F.col("other")), earlier)
+    columns = known.select("said.*").columns
+    last = F.struct(*(_newest(f"said.{_quoted(name)}", name, before=F.col("sequence")) for name in columns))
+    found = known.groupBy("key", "sequence", "since").agg(F.max(died).alias("died"), last.alias("last"))
+    return found.select("key", "sequence", "since", F.struct(*map(_unless_buried, columns)).alias("last"))
+
+
+def _unless_buried(name: str) -> Column:
+    last = F.col(f"last.{_quoted(name)}")
+    alive = last["path"].isNotNull() & (F.col("died").isNull() | (F.get(last["path"], F.lit(0))["sequence"] >= F.col("died")))
+    path = F.when(alive, last["path"]).when(F.col("died").isNotNull(), _place("died"))
+    return F.struct(path.alias("path"), F.when(alive, last["value"]).alias("value")).alias(name)
+
+
+def _carried(begins: DataFrame, ends: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Give to each move what the row was that its sequence ended, as a change of the new key."""
+    both = begins.join(ends.select("sequence", "last", F.col("key").alias("old_key")), "sequence").where("key <> old_key")
+    place = _place("sequence")
+
+    def carried(name: str) -> Column:
+        if name in keys:
+            return F.struct(place.alias("path"), F.col(f"key.{_quoted(name)}").alias("value")).alias(name)
+        last = F.col(f"last.{_quoted(name)}")
+        path = F.when(last["path"].isNotNull(), F.concat(place, last["path"]))
+        return F.struct(path.alias("path"), last["value"].alias("value")).alias(name)
+
+    said = F.struct(*map(carried, both.select("last.*").columns))
+    return both.select("key", "sequence", place[0].alias("at"), said.alias("said"))
+
+
 def key_columns(changes: StructType) -> list[str]:
     """Return the names of the key columns."""
     key = changes["key"].dataType
@@ -347,11 +477,53 @@ def key_columns(changes: StructType) -> list[str]:
     return key.names
 
 
-def _newest_saying(name: str) -> Column:
-    says = F.col("at").isNotNull() & ~F.coalesce(F.array_contains("unset", name), F.lit(False))
-    path = F.when(says, F.array("at"))
-    value = F.max_by(F.col(f"row.{_quoted(name)}"), path)
-    return F.struct(F.max(path).alias("path"), value.alias("value")).alias(name)
+def _said(changes: DataFrame) -> DataFrame:
+    """Reduce equal changes to one: ``key``, ``sequence``, ``at`` (of an upsert), ``said``, ``copies``."""
+    partial = "unset" in changes.columns
+    unset = F.col("unset") if partial else F.lit(None).cast("array<string>")
+    at = F.when(F.col("op") == "upsert", F.struct("sequence", _tie(F.col("row")).alias("tie")))
+    distinct = (
+        changes.select("key", "sequence", at.alias("at"), "row", unset.alias("unset"))
+        .groupBy("key", "sequence", "at")
+        .agg(F.count(F.lit(1)).alias("copies"), F.first("row").alias("row"), F.first("unset").alias("unset"))
+    )
+
+    def saying(name: str) -> Column:
+        says = F.col("at").isNotNull() & ~F.coalesce(F.array_contains("unset", name), F.lit(False))
+        value = F.col(f"row.{_quoted(name)}").alias("value")
+        return F.struct(F.when(says, F.array("at")).alias("path"), value).alias(name)
+
+    columns = changes.schema["row"].dataType.names  # type: ignore[attr-defined]
+    said = F.struct(*map(saying, columns)) if partial else F.col("row")
+    return distinct.select("key", "sequence", "at", said.alias("said"), "copies")
+
+
+def _newest(saying: str, name: str, before: Column | None = None) -> Column:
+    """Aggregate what was said of a column to the newest, perhaps of what was said before a sequence."""
+    path = F.col(f"{saying}.path")
+    if before is not None:
+        path = F.when(F.get(path, F.lit(0))["sequence"] < before, path)
+    return F.struct(F.max(path).alias("path"), F.max_by(f"{saying}.value", path).alias("value")).alias(name)
+
+
+def _remembered_saying(name: str, was: Column) -> Column:
+    """Give a table's value in the way of what changes say; ``was`` is the place of the row's newest change."""
+    own = F.when(F.map_contains_key(COLUMN_SEQUENCES, name), F.try_element_at(COLUMN_SEQUENCES, F.lit(name)))
+    return F.struct(F.coalesce(own, was).alias("path"), F.col(f"old.{_quoted(name)}").alias("value")).alias(name)
+
+
+def _own_tie(column_sequences: str) -> Column:
+    """Give the tie of a row's newest change: remembered, where others have written to the row; else the row's own."""
+    return F.coalesce(F.get(F.try_element_at(column_sequences, F.lit("")), 0)["tie"], _tie(F.col("old")))
+
+
+def _place(sequence: str) -> Column:
+    """Give the path of something that is no upsert itself, before all upserts of the same sequence."""
+    return F.array(F.struct(F.col(sequence).alias("sequence"), F.lit(None).cast("long").alias("tie")))
+
+
+def _moment(now: datetime) -> Column:
+    return F.lit(now.astimezone(UTC).replace(tzinfo=None)).cast("timestamp")
 
 
 def _of_keys(table: DataFrame, named: DataFrame, keys: Sequence[str], how: str) -> DataFrame:

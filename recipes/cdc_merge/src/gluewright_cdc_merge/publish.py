@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from gluewright_cdc_merge.merge import (
+    Moves,
     counts,
+    ending,
     located,
+    moved,
     newest,
     recalled,
     remembered,
@@ -72,19 +75,35 @@ class Target:
         table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
         rows, tombstones = self.table.read(), self.tombstones.read()
         with _kept() as keep_frame:
-            found = keep_frame(newest(changes))
+            moves = self._moves(changes, tombstones, rows, now, keep_frame) if "moved" in changes.columns else None
+            found = keep_frame(newest(changes, moves))
             if truncates(found):
                 found = keep_frame(with_all_keys(found, rows, self.keys))
             where = located(rows, _broadcast(found), self.keys, self.partition_by)
             facts = keep_frame(weighed(found, where, tombstones))
             done = keep_frame(self._settled(facts, rows))
             counted = {row["outcome"]: row["records"] for row in counts(done).collect()}
-            buried = remembered(tombstones, done, now).where(F.col("since") >= F.lit(now - keep))
+            buried = remembered(tombstones, done, now, moves).where(F.col("since") >= F.lit(now - keep))
             # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
             attempt = f"{run}-{tombstones_version}"
             self.tombstones.publish(buried.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
             self._publish(rows, done, attempt, table_version)
         return counted
+
+    def _moves(
+        self,
+        changes: DataFrame,
+        tombstones: DataFrame,
+        rows: DataFrame,
+        now: datetime,
+        keep: Callable[[DataFrame], DataFrame],
+    ) -> Moves:
+        dead = changes.where("op = 'delete'").select("key").distinct()
+        within = rows
+        if self.partition_by:
+            where = located(rows, _broadcast(dead), self.keys, self.partition_by)
+            within = self._within(rows, where.select("partition.*").distinct())
+        return moved(changes, tombstones, keep(ending(within, changes, self.keys)), now, keep)
 
     def _settled(self, facts: DataFrame, rows: DataFrame) -> DataFrame:
         partial = "unset" in facts.columns or "columns_before" in facts.columns
