@@ -15,6 +15,7 @@ import duckdb
 import pyspark
 import pytest
 
+import gluewright_cdc_merge
 import gluewright_core
 import gluewright_flights
 from gluewright_flights import landing
@@ -93,7 +94,8 @@ def zipped(package, folder):
 
 def test_the_script_runs_unchanged_on_a_cluster_with_its_packages_as_zips(environment, tmp_path):
     landing.land(str(tmp_path / "landing"), last=landing.date(2013, 1, 3))
-    zips = ",".join(str(zipped(package, tmp_path)) for package in (gluewright_core, gluewright_flights))
+    packages = gluewright_core, gluewright_cdc_merge, gluewright_flights
+    zips = ",".join(str(zipped(package, tmp_path)) for package in packages)
     script = Path(gluewright_flights.__file__).parent / "job.py"
     conf = {
         "spark.driver.host": "127.0.0.1",

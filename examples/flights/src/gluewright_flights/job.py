@@ -19,14 +19,17 @@ from gluewright_core.effects import effect
 from gluewright_core.job import Job, run
 from gluewright_core.schema import Contract
 from gluewright_core.storage import open_storage
+from gluewright_core.summary import Step
 from gluewright_core.tables.sql import identifier
 from gluewright_flights.flights import FLIGHTS, HEADER, LANDED, PROBLEMS, READING, examined
+from gluewright_flights.live import LINE, open_live
 from gluewright_flights.on_time import AIRLINES, ON_TIME, month_of, on_time_by_month
 from gluewright_flights.report import chart, lines_of, show
-from gluewright_flights.zone import Zone, find_flights, require_readable, telling_unreadable
+from gluewright_flights.zone import Feed, Zone, find_flight_events, find_flights, require_readable, telling_unreadable
 
 AIRLINES_FILE = "reference/airlines.csv"
 CHART_FILE = "on_time.svg"
+LIVE = "flights_live"
 
 
 class Catalog(Enum):
@@ -39,7 +42,11 @@ class Catalog(Enum):
 
 @dataclass(frozen=True)
 class Arguments:
-    """Publishes flights, flights_quarantine and on_time from a landing zone, and shows who is on time."""
+    """Publishes flights, flights_quarantine and on_time from a landing zone, and shows who is on time.
+
+    Flight events, if there are any, are merged into flights_live and compared with flights, provided that --from and --to
+    leave out none of the days that they tell about. The feed is merged whole, because events come late.
+    """
 
     landing: Annotated[str, "The landing zone: a folder or s3:// URI with flights/dt=<day>/ and reference/."]
     warehouse: Annotated[str, "Where the tables' files go: a folder or s3:// URI. Iceberg's catalog has its own."]
@@ -52,7 +59,7 @@ class Arguments:
 
 def main(job: Job[Arguments]) -> None:
     """Publish the flights of the days asked for, then the figures of their months, and show the result."""
-    zone = find_days(job)
+    zone, feed = find_days(job), find_feed(job)
     ensure_database(job)
     with job.step("flights") as step:
         save_flights(examined(load_flights(job, zone)), job, zone).told(step)
@@ -61,6 +68,9 @@ def main(job: Job[Arguments]) -> None:
         step.add(written=save_on_time(on_time_by_month(flights, load_airlines(job)), job, zone.months).published.rows)
     with job.step("report"):
         save_report(job)
+    if feed:
+        with job.step("live") as step:
+            save_live(load_events(job, feed), job, feed, step)
 
 
 def find_days(job: Job[Arguments]) -> Zone:
@@ -71,6 +81,15 @@ def find_days(job: Job[Arguments]) -> Zone:
         days = ", ".join(map(str, zone.missing[:5])) + (" ..." if len(zone.missing) > 5 else "")
         job.log.warning("%d days have not landed and stay as they are: %s", len(zone.missing), days)
     return zone
+
+
+def find_feed(job: Job[Arguments]) -> Feed | None:
+    """Find the drops of flight events, unless the run leaves out days that they tell about: then they stay unmerged."""
+    feed, asked = find_flight_events(open_storage(job.arguments.landing)), job.arguments
+    if feed and ((asked.from_ and asked.from_ > feed.first) or (asked.to and asked.to < feed.last)):
+        job.log.info("flight events are not merged: they tell about %s to %s, not all asked for", feed.first, feed.last)
+        return None
+    return feed
 
 
 def ensure_database(job: Job[Arguments]) -> None:
@@ -91,6 +110,13 @@ def load_airlines(job: Job[Arguments]) -> DataFrame:
     """Read the airlines' names."""
     path = open_storage(job.arguments.landing).uri_of(AIRLINES_FILE)
     return AIRLINES.conform(job.spark.read.option("header", True).schema(AIRLINES.struct).csv(path)).rows
+
+
+def load_events(job: Job[Arguments], feed: Feed) -> dict[date, DataFrame]:
+    """Read the landed events as they came, drop by drop."""
+    paths = {day: [feed.storage.uri_of(key) for key in keys] for day, keys in feed.files.items()}
+    file = F.col("_metadata.file_name").alias("file")
+    return {day: job.spark.read.text(path).select(F.col("value").alias(LINE), file) for day, path in paths.items()}
 
 
 def published_flights(job: Job[Arguments], months: list[str]) -> DataFrame:
@@ -121,6 +147,14 @@ def save_on_time(rows: DataFrame, job: Job[Arguments], months: list[str]) -> Sav
     return on_time_dataset(job).save(rows.coalesce(1), run=job.run.id, replace=partitions)
 
 
+def save_live(drops: dict[date, DataFrame], job: Job[Arguments], feed: Feed, step: Step) -> None:
+    """Merge the drops into the table ``flights_live``, and hold the result to the published flights."""
+    live = open_live(job.spark, f"{job.arguments.database}.{LIVE}", job.arguments.catalog.value, _location(job, LIVE))
+    live.merge(drops, job.run.id, step)
+    rows = live.require_same(flights_dataset(job).load(), (feed.first, feed.last))
+    print(f"flights_live: {rows:,} rows of {feed.first} to {feed.last} merged from events, equal to flights")
+
+
 def save_report(job: Job[Arguments]) -> None:
     """Show the table ``on_time`` in the terminal, and write it as a chart."""
     lines = lines_of(on_time_dataset(job).load().collect())
@@ -142,10 +176,13 @@ def on_time_dataset(job: Job[Arguments]) -> Dataset:
 
 def _dataset(job: Job[Arguments], contract: Contract) -> Dataset:
     asked = job.arguments
-    # Iceberg's catalog decides where its tables are.
-    location = "" if asked.catalog is Catalog.iceberg else open_storage(asked.warehouse).uri_of(contract.name)
     named = replace(contract, name=f"{asked.database}.{contract.name}")
-    return open_dataset(job.spark, named, asked.catalog.value, location=location)
+    return open_dataset(job.spark, named, asked.catalog.value, location=_location(job, contract.name))
+
+
+def _location(job: Job[Arguments], table: str) -> str:
+    # Iceberg's catalog decides where its tables are.
+    return "" if job.arguments.catalog is Catalog.iceberg else open_storage(job.arguments.warehouse).uri_of(table)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,19 @@
     landing/weather/month=2013-01/weather.csv.gz    hourly weather, by month
     landing/reference/airlines.csv                  and airports.csv, planes.csv
     landing/_landed.json                            what is there; written last
+    landing/flight_events/dt=2013-01-01/events.json.gz    if asked for: the feed of `gluewright_flights.events`
 
 Lines are passed on as they are, and compressed without a time stamp, so the same bytes come out every time.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
 import importlib.util
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from io import BytesIO
 from itertools import chain
@@ -23,6 +25,7 @@ from pathlib import Path
 from gluewright_core.errors import GluewrightError, ObjectNotFound
 from gluewright_core.progress import progress
 from gluewright_core.storage import Storage, open_storage
+from gluewright_flights.events import FEED_FIRST, FEED_LAST, drops
 
 FIRST_DAY, LAST_DAY = date(2013, 1, 1), date(2013, 12, 31)
 MANIFEST = "_landed.json"
@@ -33,7 +36,7 @@ class FlightsMissing(GluewrightError):  # noqa: N818
     """The package with the flights is not installed."""
 
 
-def land(where: str, first: date = FIRST_DAY, last: date = LAST_DAY) -> bool:
+def land(where: str, first: date = FIRST_DAY, last: date = LAST_DAY, *, events: bool = False) -> bool:
     """Lay the data down, unless that was done before.
 
     What was laid down whole once is left as it is, also when somebody has changed a file since: that is the sender's affair.
@@ -42,6 +45,7 @@ def land(where: str, first: date = FIRST_DAY, last: date = LAST_DAY) -> bool:
         where: the landing zone: a folder or an ``s3://`` URI.
         first: the first day to lay down.
         last: the last one.
+        events: whether to lay down the feed of events too, of those of its days that are among these.
 
     Returns:
         Whether anything was written.
@@ -51,13 +55,27 @@ def land(where: str, first: date = FIRST_DAY, last: date = LAST_DAY) -> bool:
         StorageError: the landing zone cannot be written.
     """
     storage = open_storage(where)
-    manifest = {"first": first.isoformat(), "last": last.isoformat()}
-    if _landed(storage) == manifest:
+    written = _lay_down(storage, MANIFEST, first, last, lambda: _data(first, last))
+    if events:
+        first, last = max(first, FEED_FIRST), min(last, FEED_LAST)
+        feed = f"flight_events/{MANIFEST}"
+        written |= _lay_down(storage, feed, first, last, lambda: flight_events(flights(first, last)).items())
+    return written
+
+
+def _data(first: date, last: date) -> Iterator[tuple[str, bytes]]:
+    return chain(flights(first, last).items(), _weather(first, last).items(), _reference())
+
+
+def _lay_down(
+    storage: Storage, manifest: str, first: date, last: date, files: Callable[[], Iterable[tuple[str, bytes]]]
+) -> bool:
+    there = {"first": first.isoformat(), "last": last.isoformat()}
+    if _landed(storage, manifest) == there:
         return False
-    files = chain(flights(first, last).items(), _weather(first, last).items(), _reference())
-    for key, body in progress(files, "files landed", total=None):
+    for key, body in progress(files(), "files landed", total=None):
         storage.write(key, body)
-    storage.write(MANIFEST, json.dumps(manifest).encode())
+    storage.write(manifest, json.dumps(there).encode())
     return True
 
 
@@ -79,6 +97,16 @@ def flights(first: date = FIRST_DAY, last: date = LAST_DAY) -> Mapping[str, byte
         for day in sorted(by_day)
         if first <= day <= last
     }
+
+
+def flight_events(landed: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Return the drops of the feed that tells about these flights, by key, compressed.
+
+    Args:
+        landed: files of flights, by key.
+    """
+    rows = (row for body in landed.values() for row in csv.DictReader(gzip.decompress(body).decode().splitlines()))
+    return {key: compressed(text) for key, text in drops(rows).items()}
 
 
 def compressed(text: bytes) -> bytes:
@@ -128,9 +156,9 @@ def _reference() -> Iterator[tuple[str, bytes]]:
         yield f"reference/{name}.csv", packaged(f"{name}.csv").read_bytes()
 
 
-def _landed(storage: Storage) -> dict[str, str] | None:
+def _landed(storage: Storage, manifest: str) -> dict[str, str] | None:
     try:
-        found: dict[str, str] = json.loads(storage.read(MANIFEST)[0])
+        found: dict[str, str] = json.loads(storage.read(manifest)[0])
     except (ObjectNotFound, ValueError):
         return None
     return found

@@ -36,6 +36,9 @@ class LocalArguments(Arguments):
     run again to see what happens. The tables are flights, flights_quarantine and on_time; the figures are shown here and as
     a chart, the run's counts are in report/summary.json. To start afresh, remove the workspace.
 
+    The first week's flights also come as a feed of events, which are merged into flights_live and must make the same rows as
+    flights. That is done if --from and --to leave out none of the week's days.
+
         hatch run flights                                       the whole year
         hatch run flights --from 2013-02-01 --to 2013-02-07     one week again
         hatch run flights --catalog iceberg                     other tables; fetches jars once
@@ -77,7 +80,7 @@ def start(argv: Sequence[str]) -> None:
     ensure_java(pyspark.__version__)
     parts = [] if arguments.catalog is Catalog.parquet else [arguments.catalog.value]
     conf = session_conf("hive", *parts, workspace=workspace) | {"spark.master": "local[*]"}
-    if arguments.landing == f"{workspace}/landing" and land(arguments.landing):
+    if arguments.landing == f"{workspace}/landing" and land(arguments.landing, events=True):
         print(f"landing zone: {arguments.landing}")
     die_at()
     # What is given wins: of a repeated argument the last counts.

@@ -12,8 +12,9 @@ from datetime import date, timedelta
 
 from gluewright_core.errors import GluewrightError, ObjectNotFound
 from gluewright_core.storage import Storage
+from gluewright_flights.events import LATE_DAYS
 
-_DAY = re.compile(r"flights/dt=(?P<day>[^/]+)/(?P<file>[^_./][^/]*)")
+_DAY = re.compile(r"(?P<folder>flights|flight_events)/dt=(?P<day>[^/]+)/(?P<file>[^_./][^/]*)")
 
 
 class LandingInvalid(GluewrightError):  # noqa: N818
@@ -55,6 +56,51 @@ class Zone:
         return [self.storage.uri_of(key) for key in self.keys]
 
 
+@dataclass(frozen=True)
+class Feed:
+    """The drops of flight events that have come.
+
+    Attributes:
+        storage: the landing zone.
+        files: the keys of each drop's files, in the order of the drops.
+    """
+
+    storage: Storage
+    files: Mapping[date, Sequence[str]]
+
+    @property
+    def first(self) -> date:
+        """The first day whose flights it tells about."""
+        return min(self.files)
+
+    @property
+    def last(self) -> date:
+        """The last day whose events have all come."""
+        return max(self.files) - timedelta(LATE_DAYS)
+
+
+def find_flight_events(storage: Storage) -> Feed | None:
+    """List the drops of flight events. They are small, so they are looked through too.
+
+    Args:
+        storage: the landing zone.
+
+    Returns:
+        What is there; None if that is less than the first days' events.
+
+    Raises:
+        LandingInvalid: a folder is not named after a day, or a file is no sound gzip data.
+        StorageError: the landing zone cannot be listed.
+    """
+    files: dict[date, list[str]] = {}
+    for found in storage.list_objects("flight_events/dt="):
+        if named := _DAY.fullmatch(found.key):
+            files.setdefault(_day(storage, named), []).append(found.key)
+    feed = Feed(storage, dict(sorted(files.items())))
+    require_readable(storage, [key for keys in feed.files.values() for key in keys])
+    return feed if files and feed.first <= feed.last else None
+
+
 def find_flights(storage: Storage, first: date | None = None, last: date | None = None) -> Zone:
     """List the files of some days. Only the range of keys that these days can have is listed.
 
@@ -77,7 +123,7 @@ def find_flights(storage: Storage, first: date | None = None, last: date | None 
         named = _DAY.fullmatch(found.key)
         if named is None:
             continue
-        day = _day(storage, named["day"])
+        day = _day(storage, named)
         if last and day > last:
             break
         if found.size == 0:
@@ -93,13 +139,13 @@ def find_flights(storage: Storage, first: date | None = None, last: date | None 
     return Zone(storage, {day: files[day] for day in days}, [day for day in every if day not in files])
 
 
-def require_readable(storage: Storage, files: Sequence[str], header: str) -> None:
+def require_readable(storage: Storage, files: Sequence[str], header: str = "") -> None:
     """Look through whole files; for small ones, or when something has failed already.
 
     Args:
         storage: the landing zone.
         files: keys.
-        header: the first line that each must have.
+        header: the first line that each must have; empty for files that have none.
 
     Raises:
         LandingInvalid: names the first file that is missing, is no sound gzip data, or has another header.
@@ -144,19 +190,22 @@ def _problem(storage: Storage, key: str, header: str) -> str | None:
         return f"{uri} is not sound gzip data ({error}); have it sent again, then run again. Nothing was published"
     except ObjectNotFound:
         return f"{uri} is not there; have it sent, then run again. Nothing was published"
+    if not header:
+        return None
     found = text.partition(b"\n")[0].decode(errors="replace").strip()
     if found != header:
         return f"{uri} has the header\n  {found}\nexpected\n  {header}\nHave it sent again as agreed. Nothing was published"
     return None
 
 
-def _day(storage: Storage, text: str) -> date:
+def _day(storage: Storage, named: re.Match[str]) -> date:
+    folder, text = named["folder"], named["day"]
     with suppress(ValueError):
         day = date.fromisoformat(text)
         if day.isoformat() == text:
             return day
     raise LandingInvalid(
-        f"{storage.uri_of(f'flights/dt={text}')} is not named after a day, such as dt=2013-01-31; rename or remove it"
+        f"{storage.uri_of(f'{folder}/dt={text}')} is not named after a day, such as dt=2013-01-31; rename or remove it"
     )
 
 
