@@ -86,10 +86,17 @@ def _in_own_process(bench: Bench, side: str, rows: int, inputs: Path) -> dict[st
 
 
 def _require_same_work(runs: Runs) -> None:
-    returned = {json.dumps(run["returned"]): side for side in runs for run in runs[side] if run["returned"] is not None}
-    if len(returned) > 1:
-        told = ", ".join(f"{side} returned {value}" for value, side in returned.items())
-        raise SystemExit(f"The sides did not do the same work: {told}.")
+    returned: dict[str, dict[str, str]] = {}
+    for side in runs:
+        for run in runs[side]:
+            each = run["returned"] if isinstance(run["returned"], dict) else {"": run["returned"]}
+            for case, value in each.items():
+                if value is not None:
+                    returned.setdefault(case, {})[json.dumps(value)] = side
+    for found in returned.values():
+        if len(found) > 1:
+            told = ", ".join(f"{side} returned {value}" for value, side in found.items())
+            raise SystemExit(f"The sides did not do the same work: {told}.")
 
 
 def _result(bench: Bench, rows: int, medians: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

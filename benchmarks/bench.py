@@ -9,8 +9,9 @@
     SIDES = {"publish": publish, "plain write": plain_write}
     RATIOS = {"publish / plain write": ("publish", "plain write", 1.1)}
 
-A side is a function of the context. What it returns, if anything, must be the same for every side: a count of rows or a
-checksum shows that all did the same work. A ratio is the first side's time by the second's, and its goal an upper bound.
+A side is a function of the context, or `Steps` with what comes before and after the clock. What it returns, if anything,
+must be the same for every side: a count of rows or a checksum shows that all did the same work; where sides do different
+work, it is a dictionary with a checksum for each. A ratio is the first side's time by the second's, and its goal an upper bound.
 """
 
 from __future__ import annotations
@@ -54,6 +55,21 @@ Side = Callable[[Context], Any]
 
 
 @dataclass(frozen=True)
+class Steps:
+    """A side that needs a table to work on.
+
+    Attributes:
+        ready: makes it, before the clock starts.
+        run: is measured.
+        check: returns what must be the same for every side, after the clock has stopped.
+    """
+
+    ready: Side
+    run: Side
+    check: Side
+
+
+@dataclass(frozen=True)
 class Bench:
     """A benchmark as its module declares it.
 
@@ -68,7 +84,7 @@ class Bench:
     """
 
     name: str
-    sides: Mapping[str, Side]
+    sides: Mapping[str, Side | Steps]
     ratios: Mapping[str, tuple[str, str, float]]
     rows: int
     quick_rows: int

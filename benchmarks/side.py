@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.bench import Bench, Context, load
+from benchmarks.bench import Bench, Context, Steps, load
 from benchmarks.measuring import measured
 
 PREPARE = "(prepare)"
@@ -32,8 +32,13 @@ def _run(bench: Bench, side: str, context: Context) -> dict[str, object]:
     if bench.parts is not None:
         # A session starts before its first job does: the scheduler and Python's way to the JVM are warm then.
         context.spark.range(1).count()
+    steps = bench.sides[side]
+    if isinstance(steps, Steps):
+        steps.ready(context)
     with measured() as usage:
-        returned = bench.sides[side](context)
+        returned = (steps.run if isinstance(steps, Steps) else steps)(context)
+    if isinstance(steps, Steps):
+        returned = steps.check(context)
     return dataclasses.asdict(usage) | {"returned": returned}
 
 

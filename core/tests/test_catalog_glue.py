@@ -184,6 +184,18 @@ def test_a_table_changed_by_another_writer_is_a_concurrent_update(aws):
         GlueDataCatalog(client).move("shop.totals", [Move((), "s3://lake/wh/totals", "s3://lake/x")])
 
 
+def test_declared_columns_are_added_with_the_comments_of_the_others_kept(glue):
+    catalog = GlueDataCatalog(glue)
+    catalog.create(SPEC, {})
+    wider = StructType([*SPEC.schema, StructField("size", IntegerType(), True, {"comment": "in cm"})])
+    catalog.evolve(TableSpec(SPEC.name, wider, ("dt",), SPEC.location))
+    columns = glue.get_table(DatabaseName="shop", Name="orders")["Table"]["StorageDescriptor"]["Columns"]
+    assert [(c["Name"], c["Type"], c["Comment"]) for c in columns] == [("id", "bigint", "order"), ("size", "int", "in cm")]
+    catalog.mark(SPEC.name, {"spark.sql.sources.schema": "{}"})
+    with pytest.raises(TableUnsupported, match="ADD COLUMNS"):
+        catalog.evolve(TableSpec(SPEC.name, wider, ("dt",), SPEC.location))
+
+
 def test_a_type_that_glue_does_not_have_is_refused_by_column(glue):
     with pytest.raises(TableUnsupported, match="shop.orders.at: the Glue Data Catalog has no type timestamp_ntz"):
         glue_column("shop.orders", StructField("at", TimestampNTZType()))

@@ -151,3 +151,13 @@ def test_killed_anywhere_and_run_again_nothing_is_lost(spark, make, monkeypatch)
 
     points = every_kill_point(lambda: make(next(names)), job, check)
     print(f"a dataset saved: {points} kill points")
+
+
+def test_columns_that_a_contract_lets_in_stay_in_the_table_and_are_loaded(spark, make):
+    orders = make(new_columns=Mode.EVOLVE)
+    orders.save(texts(spark, GOOD), run="run-1", replace=[MONDAY, TUESDAY])
+    more = texts(spark, GOOD[:1]).selectExpr("*", "'red' AS colour")
+    orders.save(more, run="run-2", replace=[MONDAY])
+    assert {row["id"]: row["colour"] for row in orders.load().collect()} == {1: "red", 2: None}
+    orders.save(texts(spark, GOOD[1:]), run="run-3", replace=[TUESDAY])
+    assert {row["id"]: row["colour"] for row in orders.load().collect()} == {1: "red", 2: None}

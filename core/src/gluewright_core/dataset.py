@@ -9,7 +9,7 @@ with the table kinds and runs of core around it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from gluewright_core.counting import Counted
 from gluewright_core.errors import RunRepeated
 from gluewright_core.schema.conform import FROZEN, QUARANTINE, ContractBroken, Mode
 from gluewright_core.tables import ALL, Kind, Partition, Replace, TableSpec, open_table
+from gluewright_core.tables.evolving import filled
 from gluewright_core.tables.partitions import matching, values_of
 
 if TYPE_CHECKING:
@@ -74,18 +75,22 @@ class Dataset:
         """Read the table's rows, held to the contract.
 
         Returns:
-            The contract's columns. Where the contract allows no NULL and there is one, whatever uses the rows fails.
+            The contract's columns, then those that the table got because the contract lets unknown ones in. Where the
+            contract allows no NULL and there is one, whatever uses the rows fails.
 
         Raises:
             ContractBroken: the table's columns are not the contract's.
         """
         columns = [dataclasses.replace(column, on_surprise=None) for column in self.contract.columns]
-        frozen = dataclasses.replace(self.contract, values=Mode.FREEZE, columns=columns)
-        conformed = frozen.conform(self.table.read())
-        broken = [difference for difference in conformed.differences if difference.kind in {"missing", "retyped"}]
+        new = Mode.EVOLVE if self._evolves else self.contract.new_columns
+        frozen = dataclasses.replace(self.contract, values=Mode.FREEZE, columns=columns, new_columns=new)
+        table = self._with_own_columns()
+        conformed = frozen.conform(table.read())
+        there = {name.lower() for name in (self.table.columns() or self.contract.struct).names}
+        broken = [f"column {name} is missing" for name in self.contract.names if name.lower() not in there]
+        broken += [str(difference) for difference in conformed.differences if difference.kind == "retyped"]
         if broken:
-            told = "; ".join(map(str, broken))
-            raise ContractBroken(f"{self.contract.name}: the table is not what its contract says: {told}")
+            raise ContractBroken(f"{self.contract.name}: the table is not what its contract says: {'; '.join(broken)}")
         return conformed.rows
 
     def save(
@@ -149,13 +154,27 @@ class Dataset:
         replaced: Replace | Sequence[Partition],
         layout: Callable[[DataFrame], DataFrame] | None,
     ) -> Published:
-        rows = layout(conformed.rows) if layout else conformed.rows
+        table = self._with_own_columns(conformed.rows.schema)
+        rows = filled(conformed.rows, table.spec.row_schema)
         try:
-            return self.table.publish(rows, run=run, replace=replaced)
+            return table.publish(layout(rows) if layout else rows, run=run, replace=replaced)
         except Exception as error:
             if FROZEN in str(error):
                 conformed.require()
             raise
+
+    @property
+    def _evolves(self) -> bool:
+        every = (self.contract.values, self.contract.new_columns, *(column.on_surprise for column in self.contract.columns))
+        return Mode.EVOLVE in every
+
+    def _with_own_columns(self, come: Iterable[StructField] = ()) -> Table:
+        """Declare also the columns that the contract lets in without naming them: the table's, and those that come."""
+        if not self._evolves:
+            return self.table
+        known = {name.lower() for name in self.contract.names}
+        more = {field.name.lower(): field for field in [*come, *(self.table.columns() or ())]}
+        return self.table.with_columns([field for name, field in more.items() if name not in known])
 
     def _set_aside(self, conformed: Conformed, run: str) -> tuple[DataFrame, dict[str, int]]:
         """Compute the rows that do not fit, and count all rows on the way."""

@@ -34,7 +34,7 @@ def arguments(catalog, tmp_path):
     return made
 
 
-def test_debezium_files_become_the_table_and_again_change_nothing(spark, catalog, tmp_path, arguments):
+def test_debezium_files_become_the_table_and_again_change_nothing(spark, catalog, tmp_path, arguments, capfd):
     ada, ben = {"id": 1, "name": "Ada", "city": "London"}, {"id": 2, "name": "Ben", "city": "Paris"}
     lines = [
         event("u", 30, None, {**ada, "city": "Rome"}),
@@ -47,7 +47,8 @@ def test_debezium_files_become_the_table_and_again_change_nothing(spark, catalog
     ]
     (tmp_path / "feed" / "1.json").write_text("\n".join(lines))
 
-    first = run(main, Arguments, argv=arguments("debezium-json")).steps[0].counts()
+    first = run(main, Arguments, argv=arguments("debezium-json", "--audit=true")).steps[0].counts()
+    assert "2 times a regression" in "".join(capfd.readouterr())
     assert first == {
         "read": 7,
         "written": 2,

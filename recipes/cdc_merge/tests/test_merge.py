@@ -40,9 +40,8 @@ def table_of(changes: list[Change], columns: list[str]) -> dict[int, dict[str, o
     """Return the rows by key after these changes, in whatever order they are given."""
     rows = {}
     for key in {c.key for c in changes if c.key is not None}:
-        died, living = life(changes, key, before=math.inf)
         # A delete with the sequence of an upsert goes before it.
-        if living:
+        if life(changes, key, before=math.inf)[1]:
             rows[key] = {name: values_of(changes, key, before=math.inf).get(name) for name in columns}
     return rows
 

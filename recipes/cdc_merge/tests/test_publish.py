@@ -22,12 +22,12 @@ def changes(spark, *given):
 
 @pytest.fixture(params=["parquet", "iceberg", "delta"])
 def target(request, spark, catalog, tmp_path):
-    kind = request.param
+    kind, whole_changes = request.param, changes(spark, ("upsert", 1, 1, "", ""))
     database = f"ice.{catalog.name}" if kind == "iceberg" else catalog.name
     location = "" if kind == "iceberg" else f"file://{tmp_path}/tables"
 
-    def make(name="orders", partition_by=("day",)):
-        schema = changes(spark, ("upsert", 1, 1, "", "")).schema
+    def make(name="orders", partition_by=("day",), changes=None):
+        schema = (changes or whole_changes).schema
         place = f"{location}/{name}" if location else ""
         return open_target(spark, f"{database}.{name}", schema, kind=kind, location=place, partition_by=partition_by)
 
@@ -87,6 +87,27 @@ def test_a_table_without_partitions_is_rewritten_when_something_changed(spark, t
 def files_of(target, *days):
     rows = target.table.read().where(f"day IN {days}").selectExpr("input_file_name() AS file")
     return {row["file"] for row in rows.collect()}
+
+
+def test_new_columns_of_the_feed_are_added_and_removed_ones_stay(spark, target):
+    moving = SCHEMA + ", unset array<string>, moved boolean"
+    given = [("upsert", (1,), (1,), (1, "one", "mon"), None, False), ("upsert", (2,), (2,), (2, "two", "mon"), None, False)]
+    given += [("delete", (2,), (3,), None, None, False)]
+    orders = target(changes=spark.createDataFrame(given, moving))
+    orders.merge(spark.createDataFrame(given, moving), run="run-1", now=NOW)
+    later = spark.createDataFrame(
+        [("upsert", (1,), (4,), (1, "mon", 7), None, False), ("upsert", (3,), (3,), (3, "tue", 8), ["size"], True)],
+        moving.replace("name: string, day: string", "day: string, size: int"),
+    )
+    orders = target(changes=later)
+    orders.merge(later, run="run-2", now=NOW)
+    got = sorted(row[:4] for row in orders.table.read().select("id", "name", "day", "size").collect())
+    # Row 3 was row 2, of which nobody has said a size.
+    assert got == [(1, "one", "mon", 7), (3, "two", "tue", None)]
+    orders = target(changes=changes(spark, *FIRST))
+    orders.merge(changes(spark, ("upsert", 1, 30, "uno", "mon")), run="run-3", now=NOW)
+    got = sorted(row[:4] for row in orders.table.read().select("id", "name", "day", "size").collect())
+    assert got == [(1, "uno", "mon", 7), (3, "two", "tue", None)]
 
 
 def test_of_two_merges_at_once_one_is_refused_and_loses_nothing_when_run_again(spark, target, monkeypatch):

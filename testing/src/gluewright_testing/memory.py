@@ -124,6 +124,9 @@ class MemoryCatalog(Catalog):
     def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:
         """See :meth:`Catalog.create`."""
 
+    def evolve(self, spec: TableSpec) -> None:
+        """See :meth:`Catalog.evolve`."""
+
     def mark(self, name: str, properties: Mapping[str, str]) -> None:
         """See :meth:`Catalog.mark`."""
 

@@ -54,6 +54,10 @@ class Catalog(ABC):
         """Create an external Parquet table; no error when another writer has just done so."""
 
     @abstractmethod
+    def evolve(self, spec: TableSpec) -> None:
+        """Add the columns that are declared and that the table does not have yet, behind the others."""
+
+    @abstractmethod
     def mark(self, name: str, properties: Mapping[str, str]) -> None:
         """Set table properties."""
 

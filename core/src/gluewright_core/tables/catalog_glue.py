@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, TableError, TableUnsupported
-from gluewright_core.schema.types import type_text
+from gluewright_core.schema.types import parse_type, type_text
 from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
+from gluewright_core.tables.evolving import evolved
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
 
 if TYPE_CHECKING:
@@ -83,6 +85,24 @@ class GlueDataCatalog(Catalog):
                 self._glue.create_table(**self._account, DatabaseName=database, TableInput=definition)
             except self._glue.exceptions.AlreadyExistsException:
                 return
+
+    def evolve(self, spec: TableSpec) -> None:  # noqa: D102
+        def change(table: dict[str, Any]) -> None:
+            if any(key.startswith("spark.sql.sources.schema") for key in table.get("Parameters", {})):
+                raise TableUnsupported(
+                    f"{spec.name} was created by Spark, which keeps its own copy of the columns; add the new ones by its "
+                    "ALTER TABLE ... ADD COLUMNS"
+                )
+            existing = {column["Name"]: column for column in table["StorageDescriptor"]["Columns"]}
+            known = StructType([StructField(name, parse_type(column["Type"])) for name, column in existing.items()])
+            declared = StructType([column for column in spec.schema if column.name not in spec.partition_by])
+            columns = [glue_column(spec.name, column) for column in evolved(known, declared)]
+            for column in columns:
+                column["Comment"] = existing.get(column["Name"], column).get("Comment", "")
+            table["StorageDescriptor"] = {**table["StorageDescriptor"], "Columns": columns}
+
+        with effect("catalog.evolve", spec.name):
+            self._update_table(spec.name, change)
 
     def mark(self, name: str, properties: Mapping[str, str]) -> None:  # noqa: D102
         def change(table: dict[str, Any]) -> None:

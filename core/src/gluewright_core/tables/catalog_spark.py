@@ -11,6 +11,7 @@ from pyspark.sql.types import StructType
 from gluewright_core.effects import effect
 from gluewright_core.errors import TableMismatch
 from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
+from gluewright_core.tables.evolving import evolved
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
 from gluewright_core.tables.sql import columns_ddl, identifier, properties_ddl, quoted, sql_text
 
@@ -57,6 +58,15 @@ class SparkCatalog(Catalog):
                 f"CREATE TABLE IF NOT EXISTS {identifier(spec.name)} ({columns}) USING parquet{partitioned}"
                 f" LOCATION {sql_text(spec.location)}{comment}{properties_ddl(' TBLPROPERTIES', properties)}"
             )
+
+    def evolve(self, spec: TableSpec) -> None:  # noqa: D102
+        jvm: Any = self._spark._jvm
+        existing = StructType.fromJson(json.loads(self._metadata(spec.name).schema().json()))
+        columns = [column for column in evolved(existing, spec.row_schema) if column.name not in spec.partition_by]
+        # SQL adds no field to a struct.
+        schema = jvm.org.apache.spark.sql.types.DataType.fromJson(StructType(columns).json())
+        with effect("catalog.evolve", spec.name):
+            self._catalog().alterTableDataSchema(self._identifier(spec.name), schema)
 
     def mark(self, name: str, properties: Mapping[str, str]) -> None:  # noqa: D102
         with effect("catalog.mark", name):

@@ -33,7 +33,7 @@ class DeltaTable(ManagedTable):
     using = "delta"
 
     def begin(self, run: str) -> str:  # noqa: D102
-        return str(self._history()[0]["version"]) if self.exists() else ""
+        return str(self._history()[0]["version"]) if self._evolved() else ""
 
     def publish(  # noqa: D102
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None

@@ -16,11 +16,12 @@ from gluewright_core.state import utc_now
 from gluewright_core.storage import Storage, StoredObject, open_storage, parent_uri
 from gluewright_core.tables.catalog import Catalog, CatalogTable, Move
 from gluewright_core.tables.interface import Published, TableSpec
-from gluewright_core.tables.parquet import ParquetTable, require_same_columns
+from gluewright_core.tables.parquet import ParquetTable, evolve_to
 from gluewright_core.tables.partitions import Values, parse_path, partition_path
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 
 class FolderTable(ParquetTable):
@@ -59,9 +60,14 @@ class FolderTable(ParquetTable):
             f"{self.spec.name} is a bare folder and keeps no old files: run {run} cannot be undone; reprocess the partitions"
         )
 
+    def columns(self) -> StructType | None:  # noqa: D102
+        if not self.exists():
+            return None
+        return self._spark.read.option("mergeSchema", "true").parquet(self.spec.location).schema
+
     def _prepare(self) -> None:
         if self._registry and (found := self._registry.table(self.spec.name)):
-            require_same_columns(self.spec, found)
+            evolve_to(self.spec, found, self._registry)
 
     def _forget_cached(self) -> None:
         self._spark.catalog.refreshByPath(self.spec.location)
@@ -89,6 +95,10 @@ class FolderCatalog(Catalog):
 
     def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:  # noqa: D102
         raise TableUnsupported(f"{spec.name} is a bare folder: there is no catalog entry to create")
+
+    def evolve(self, spec: TableSpec) -> None:  # noqa: D102
+        if self._registry:
+            self._registry.evolve(spec)
 
     def mark(self, name: str, properties: Mapping[str, str]) -> None:  # noqa: D102
         raise TableUnsupported(f"{name} is a bare folder: it has no properties")

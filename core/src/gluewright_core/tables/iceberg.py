@@ -33,7 +33,7 @@ class IcebergTable(ManagedTable):
     using = "iceberg"
 
     def begin(self, run: str) -> str:  # noqa: D102
-        return str(self._current() or "") if self.exists() else ""
+        return str(self._current() or "") if self._evolved() else ""
 
     def publish(  # noqa: D102
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.errors import TableMismatch
 
@@ -102,13 +103,24 @@ class Table(ABC):
 
     @abstractmethod
     def read(self) -> DataFrame:
-        """Read the table's published rows; an empty DataFrame of the declared schema when it does not exist yet."""
+        """Read the table's published rows as declared: NULL in columns it does not have yet; no rows without a table."""
+
+    @abstractmethod
+    def columns(self) -> StructType | None:
+        """Tell the columns that the table has now; None while there is no table."""
+
+    def with_columns(self, more: Sequence[StructField]) -> Table:
+        """Declare the same table with more columns, behind the others."""
+        wider = copy.copy(self)
+        wider.spec = replace(self.spec, schema=StructType([*self.spec.schema, *more]))
+        return wider
 
     @abstractmethod
     def begin(self, run: str) -> str:
         """Tell the table's version before it is read, for a publish that is refused when anything was published since.
 
-        What a run that died has decided to publish is finished first, so that it is read too.
+        What a run that died has decided to publish is finished first, so that it is read too; and declared columns that the
+        table does not have yet are added, because some formats count that as a version.
 
         Args:
             run: the logical run's id.
@@ -118,6 +130,7 @@ class Table(ABC):
 
         Raises:
             ConcurrentUpdate: another run is publishing now.
+            TableMismatch: the table is not the declared one.
         """
 
     @abstractmethod
@@ -126,7 +139,8 @@ class Table(ABC):
     ) -> Published:
         """Replace partitions by rows, in one switch where the table kind has one.
 
-        Creates the table when it does not exist. Publishing the same run twice changes nothing.
+        Creates the table when it does not exist, and adds declared columns that it does not have yet. Publishing the same
+        run twice changes nothing.
 
         Args:
             rows: the new content of the partitions that are replaced. Columns are matched by name.

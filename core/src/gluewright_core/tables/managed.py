@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pyspark.sql.types import StructField, StructType
+
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdate, TableMismatch
+from gluewright_core.tables.evolving import added, filled, undeclared
 from gluewright_core.tables.guard import explained
 from gluewright_core.tables.interface import Table, TableSpec
-from gluewright_core.tables.sql import columns_ddl, identifier, quoted, sql_text
+from gluewright_core.tables.sql import column_ddl, columns_ddl, identifier, quoted, sql_text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,7 +41,10 @@ class ManagedTable(Table):
     def read(self) -> DataFrame:  # noqa: D102
         if not self.exists():
             return self._spark.createDataFrame([], self.spec.row_schema)
-        return self._spark.table(self.spec.name).select([quoted(name) for name in self.spec.schema.names])
+        return filled(self._spark.table(self.spec.name), self.spec.row_schema)
+
+    def columns(self) -> StructType | None:  # noqa: D102
+        return self._spark.table(self.spec.name).schema if self.exists() else None
 
     def _refuse_later(self, run: str, since: str | None) -> None:
         """Refuse rows that were made from an older version of the table than it has now.
@@ -56,7 +62,7 @@ class ManagedTable(Table):
             )
 
     def _create(self) -> None:
-        if self.exists():
+        if self._evolved():
             return
         spec = self.spec
         partitioned = f" PARTITIONED BY ({', '.join(map(quoted, spec.partition_by))})" if spec.partition_by else ""
@@ -67,6 +73,23 @@ class ManagedTable(Table):
                 f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(spec.schema)}) USING {self.using}"
                 f"{partitioned}{location}{comment}"
             )
+
+    def _evolved(self) -> bool:
+        """Add declared columns that the table does not have yet; tell whether there is a table."""
+        existing = self.columns()
+        if existing is None:
+            return False
+        if unknown := undeclared(self.spec, existing):
+            # The formats themselves would take the rows, and leave NULL in these columns.
+            missing = [f"{name} (table: missing)" for name in self.spec.schema.names if name not in existing.names]
+            told = "; ".join([*missing, *(f"{name} (declared: missing)" for name in unknown)])
+            raise TableMismatch(f"{self.spec.name}: declared columns differ from the table's: {told}")
+        if new := added(self.spec.row_schema, existing):
+            fields = ((path, StructField(field.name, field.dataType, True, field.metadata)) for path, field in new)
+            columns = ", ".join(column_ddl(field, path) for path, field in fields)
+            with effect("catalog.evolve", self.spec.name):
+                self._spark.sql(f"ALTER TABLE {self._name} ADD COLUMNS ({columns})")
+        return True
 
     @contextmanager
     def _committing(self) -> Iterator[None]:

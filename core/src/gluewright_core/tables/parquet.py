@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.errors import (
     ConcurrentUpdate,
@@ -18,6 +19,7 @@ from gluewright_core.errors import (
 from gluewright_core.state import utc_now
 from gluewright_core.storage import open_storage, parent_uri
 from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable
+from gluewright_core.tables.evolving import added, alike, evolved, filled, undeclared
 from gluewright_core.tables.interface import ALL, Partition, Published, Replace, Table, TableSpec
 from gluewright_core.tables.partitions import Values, name_of
 from gluewright_core.tables.staging import discard, targets, write_aside
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 PROJECTION = "projection.enabled"
-_LENGTHS = re.compile(r"\b(var)?char\([0-9]+\)")
 
 
 class ParquetTable(Table):
@@ -60,10 +61,15 @@ class ParquetTable(Table):
     def read(self) -> DataFrame:  # noqa: D102
         if not self.exists():
             return self._spark.createDataFrame([], self.spec.row_schema)
-        return self._spark.table(self.spec.name).select([f"`{name}`" for name in self.spec.schema.names])
+        return filled(self._spark.table(self.spec.name), self.spec.row_schema)
+
+    def columns(self) -> StructType | None:  # noqa: D102
+        return self._spark.table(self.spec.name).schema if self.exists() else None
 
     def begin(self, run: str) -> str:  # noqa: D102
         self._switching.settle(run)
+        if self.exists():
+            self._prepare()
         return str(self._switching.version())
 
     def publish(  # noqa: D102
@@ -104,7 +110,7 @@ class ParquetTable(Table):
             found = self._catalog.table(self.spec.name)
         if found is None:
             raise TableMismatch(f"{self.spec.name} was created and is not in the catalog; is its database there?")
-        require_same_columns(self.spec, found)
+        evolve_to(self.spec, found, self._catalog)
         if found.properties.get(PROJECTION, "").lower() == "true":
             raise TableUnsupported(
                 f"{self.spec.name} uses partition projection, so the catalog's locations are not what readers see; "
@@ -134,19 +140,37 @@ class ParquetTable(Table):
             self._spark.catalog.refreshTable(self.spec.name)
 
 
-def require_same_columns(spec: TableSpec, found: CatalogTable) -> None:
+def evolve_to(spec: TableSpec, found: CatalogTable, catalog: Catalog) -> None:
+    """Add to a table the columns that are declared and not there yet.
+
+    Raises:
+        TableMismatch: it is not the declared table otherwise. Nothing was added.
+    """
+    existing = _parsed(found)
+    if not added(spec.row_schema, existing) or undeclared(spec, existing):
+        require_same_columns(spec, found, existing)
+        return
+    require_same_columns(spec, found, evolved(existing, spec.row_schema))
+    catalog.evolve(spec)
+
+
+def require_same_columns(spec: TableSpec, found: CatalogTable, columns: StructType | None = None) -> None:
     """Refuse to publish into a table that is not the declared one.
+
+    Args:
+        spec: as declared.
+        found: as the catalog has it.
+        columns: as they will be; the catalog's if not told.
 
     Raises:
         TableMismatch: columns, types or partition columns differ.
     """
-    declared = {column.name.lower(): column.dataType.simpleString().lower() for column in spec.row_schema}
-    # One catalog says varchar(3), another string, of the same column.
-    existing = {name.lower(): _LENGTHS.sub("string", kind.lower()) for name, kind in found.columns.items()}
+    declared = {column.name.lower(): column.dataType for column in spec.row_schema}
+    existing = {column.name.lower(): column.dataType for column in columns or _parsed(found)}
     wrong = [
-        f"{name} {kind} (catalog: {existing.get(name, 'missing')})"
+        f"{name} {kind.simpleString()} (catalog: {existing[name].simpleString() if name in existing else 'missing'})"
         for name, kind in declared.items()
-        if existing.get(name) != kind
+        if name not in existing or not alike(existing[name], kind)
     ]
     wrong += [f"{name} (declared: missing)" for name in existing if name not in declared]
     if wrong:
@@ -155,3 +179,11 @@ def require_same_columns(spec: TableSpec, found: CatalogTable) -> None:
         raise TableMismatch(
             f"{spec.name}: declared partition columns {list(spec.partition_by)}, the catalog has {list(found.partition_by)}"
         )
+
+
+def _parsed(found: CatalogTable) -> StructType:
+    """Read the catalog's types; without lengths, because one catalog says varchar(3), another string, of the same column."""
+    from gluewright_core.schema.types import parse_type, without_lengths  # noqa: PLC0415 - not needed to import a job
+
+    kinds = {name: without_lengths(parse_type(kind)) for name, kind in found.columns.items()}
+    return StructType([StructField(name, kind) for name, kind in kinds.items()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,16 +26,17 @@ def identifier(name: str) -> str:
 
 def columns_ddl(schema: StructType) -> str:
     """Write a schema's columns as they stand in CREATE TABLE, with their comments."""
-    return ", ".join(_column_ddl(column) for column in schema)
+    return ", ".join(column_ddl(column) for column in schema)
 
 
-def _column_ddl(column: StructField) -> str:
+def column_ddl(column: StructField, path: Sequence[str] = ()) -> str:
+    """Write a column with its type and comment; by its path if it lies in a struct."""
     from gluewright_core.schema.types import type_text  # noqa: PLC0415 - not needed to import a job
 
     comment = column.metadata.get("comment", "")
     required = "" if column.nullable else " NOT NULL"
     commented = f" COMMENT {sql_text(comment)}" if comment else ""
-    return f"{quoted(column.name)} {type_text(column.dataType)}{required}{commented}"
+    return f"{'.'.join(map(quoted, path or [column.name]))} {type_text(column.dataType)}{required}{commented}"
 
 
 def properties_ddl(keyword: str, properties: Mapping[str, str]) -> str:

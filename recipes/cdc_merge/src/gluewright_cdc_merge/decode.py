@@ -80,6 +80,9 @@ from pyspark.sql.types import (
 PLACEHOLDER = "__debezium_unavailable_value"
 """What Debezium writes for a large value that an update left as it was (``unavailable.value.placeholder``)."""
 
+_ARRIVAL = frozenset({"_arrival"})
+"""The column that tells in which order the records came, for an audit."""
+
 Unit = Literal["millis", "micros", "nanos"]
 Decimals = Literal["text", "precise"]
 
@@ -108,11 +111,12 @@ class Decoded:
         ``op`` (``upsert``, ``delete``, ``truncate``), ``key``, ``sequence``, ``row`` (NULL but for upserts), ``unset`` (the
         names of columns that the change says nothing about, NULL for none; only of feeds that have partial changes),
         ``moved`` (only of Debezium's: the upsert takes what it leaves out from the row that its sequence deletes),
-        ``old_key`` (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``.
+        ``old_key`` (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``; and
+        ``_arrival`` if the records have a column of that name.
 
         An update that changes the key is two rows: a delete of the old key with ``record`` 1, an upsert of the new with 0.
         """
-        named = ["op", "key", "sequence", "row", "unset", "moved", "old_key", "kind", "record"]
+        named = ["op", "key", "sequence", "row", "unset", "moved", "old_key", "kind", "record", *_ARRIVAL]
         return self.records.where("what = 'change'").select([name for name in named if name in self.records.columns])
 
     @property
@@ -140,10 +144,10 @@ def debezium(
 ) -> Decoded:
     """Decode Debezium's change events, with their envelope.
 
-    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. A changed key is
-    told by Debezium as a delete and an insert with one sequence: an insert with the placeholder has ``moved`` the row, and its
-    value is that of the deleted one. So is an update whose ``before`` has another key. Ignored: null values (tombstones),
-    heartbeats, and logical messages (``m``).
+    An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. A changed key
+    is told by Debezium as a delete and an insert with one sequence: an insert with the placeholder has ``moved`` the row,
+    and its value is that of the deleted one. So is an update whose ``before`` has another key. Ignored: null values
+    (tombstones), heartbeats, and logical messages (``m``).
 
     Args:
         records: one event a row.
@@ -180,6 +184,7 @@ def debezium(
     row_text = f"coalesce(get_json_object({text}, '$.after'), get_json_object({text}, '$.payload.after'))"
     row_text = row_text if envelope.text else ""
     staged = _with_sequence(view, sequence_by, pair).selectExpr(
+        *_ARRIVAL.intersection(records.columns),
         "_sequence",
         f"{op} AS _kind",
         _operation(op, upserts="cru", deletes="d", truncates="t"),
@@ -252,6 +257,7 @@ def debezium_flattened(
         row_text = f"CAST({_quoted(value)} AS STRING)"
         row_text = row_text if "payload" in names else f"coalesce(get_json_object({row_text}, '$.payload'), {row_text})"
     staged = _with_sequence(view, sequence_by, pair).selectExpr(
+        *_ARRIVAL.intersection(records.columns),
         "_sequence",
         f"{kind} AS _kind",
         _operation(kind, upserts="cru", deletes="d"),
@@ -294,6 +300,7 @@ def dms(
     has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
     before = {name: _quoted(f"BI_{name}") for name in keys} if has_before else {}
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
+        *_ARRIVAL.intersection(records.columns),
         "_sequence",
         f"{kind} AS _kind",
         _operation(kind, upserts=("I", "U", "load"), deletes="D"),
@@ -336,8 +343,9 @@ def plain(
         FeedUnsupported: naming the column that is not there.
     """
     _require(records, op, *([unset] if unset else []))
-    columns = StructType([field for field in records.schema if field.name not in {op, unset}])
+    columns = StructType([field for field in records.schema if field.name not in {op, unset, *_ARRIVAL}])
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
+        *_ARRIVAL.intersection(records.columns),
         "_sequence",
         f"CAST({_quoted(op)} AS STRING) AS _kind",
         _operation(f"lower({_quoted(op)})", upserts=upserts, deletes=deletes, truncates=truncates),
@@ -592,6 +600,7 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
             **({"moved": unless_moved(leaving, "false")} if feed.partial and not feed.told else {}),
             "old_key": "_old_key" if second else "CASE WHEN false THEN _old_key END",
             "kind": "_kind",
+            **{name: name for name in _ARRIVAL.intersection(frame.columns)},
             "record": "0" if second else "1",
             "original": f"CASE WHEN _what = 'quarantined' THEN {original} END",
             "problems": "_problems",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from gluewright_cdc_merge.audit import ARRIVAL, audit
 from gluewright_cdc_merge.decode import Decoded, debezium, debezium_flattened, dms, plain
 from gluewright_cdc_merge.publish import open_target
 from gluewright_core.dataset import RUN, quarantine_spec
@@ -60,6 +61,7 @@ class Arguments:
         default_factory=list
     )
     keep_days: Annotated[int, "How many days a delete is remembered, to outlive changes that come late."] = 30
+    audit: Annotated[bool, "Log how many changes tie or come after newer ones of their key, by the files' times."] = False
     max_quarantine_share: Annotated[float | None, "Fail if more than this share of the records is quarantined."] = None
 
 
@@ -71,6 +73,8 @@ def main(job: Job[Arguments]) -> None:
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
         refuse_too_many(records, job.arguments)
         save_quarantine(decoded.quarantine, job)
+        if job.arguments.audit:
+            log_audit(decoded.changes, job)
         merged = save_changes(decoded.changes, job)
         ignored = {kind: merged[kind] for kind in IGNORED if kind in merged} | {"no change": records.get("ignored", 0)}
         step.add(
@@ -81,6 +85,15 @@ def main(job: Job[Arguments]) -> None:
 
 
 def load_records(job: Job[Arguments]) -> DataFrame:
+    """Read the files; for an audit also in which order their records came: by the files' times, then line by line."""
+    records = read_files(job)
+    if not job.arguments.audit:
+        return records
+    came = F.struct("_metadata.file_modification_time", "_metadata.file_path", F.monotonically_increasing_id().alias("line"))
+    return records.withColumn(ARRIVAL, came)
+
+
+def read_files(job: Job[Arguments]) -> DataFrame:
     """Read the files."""
     asked, read = job.arguments, job.spark.read
     if asked.format in {Format.debezium_json, Format.debezium_flattened_json}:
@@ -129,6 +142,12 @@ def save_quarantine(rows: DataFrame, job: Job[Arguments]) -> None:
     # As in the merge, an attempt again may have read more.
     attempt = f"{job.run.id}-{table.begin(job.run.id)}"
     table.publish(rows.withColumn(RUN, F.lit(job.run.id)), run=attempt, replace=[{RUN: job.run.id}])
+
+
+def log_audit(changes: DataFrame, job: Job[Arguments]) -> None:
+    """Say what is odd in the order of the changes. The merge is right all the same."""
+    for row in audit(changes).groupBy("finding").count().collect():
+        job.log.warning("%d times a %s in the order of the changes", row["count"], row["finding"])
 
 
 def save_changes(changes: DataFrame, job: Job[Arguments]) -> dict[str, int]:

@@ -194,7 +194,9 @@ def weighed(found: DataFrame, where: DataFrame, tombstones: DataFrame) -> DataFr
     """
     truncated = F.max(F.when(F.col("key").isNull(), F.col("sequence"))).alias("truncated")
     ends = found.select("key", F.col("gone").alias("sequence")).unionByName(tombstones.select("key", "sequence"))
-    buried = tombstones.where("key IS NOT NULL AND NOT moved" if "moved" in tombstones.columns else "key IS NOT NULL")
+    buried = tombstones.where(
+        "key IS NOT NULL AND NOT coalesce(moved, false)" if "moved" in tombstones.columns else "key IS NOT NULL"
+    )
     if "moved" in tombstones.columns:
         buried = buried.groupBy("key").agg(F.max("sequence").alias("sequence"), F.max_by("since", "sequence").alias("since"))
     buried = buried.select("key", F.col("sequence").alias("tomb"), "since")
@@ -340,9 +342,9 @@ def remembered(tombstones: DataFrame, done: DataFrame, now: datetime, moves: Mov
         ends, begins = moves.ends.withColumn("moved", F.lit(False)), moves.begins.withColumn("moved", F.lit(True))
         return ends.unionByName(begins, allowMissingColumns=True).unionByName(truncates, allowMissingColumns=True)
     news = F.coalesce(F.col("gone") > F.col("tomb"), F.col("gone").isNotNull())
-    dead = done.where("key IS NOT NULL AND NOT alive AND (gone IS NOT NULL OR tomb IS NOT NULL)").select(
-        "key", F.greatest("gone", "tomb").alias("sequence"), F.when(news, _moment(now)).otherwise(F.col("since")).alias("since")
-    )
+    since = F.when(news, _moment(now)).otherwise(F.col("since"))
+    dead = done.where("key IS NOT NULL AND NOT alive AND (gone IS NOT NULL OR tomb IS NOT NULL)")
+    dead = dead.select("key", F.greatest("gone", "tomb").alias("sequence"), since.alias("since"))
     others = tombstones.where("key IS NOT NULL").join(done.select("key"), "key", "left_anti")
     return others.unionByName(dead).unionByName(truncates)
 
@@ -396,10 +398,10 @@ def moved(
 ) -> Moves:
     """Find what each deleted row was, and carry it to the key that a move gave it.
 
-    A move's two parts, and changes that are older than it, may come in any order and in other merges. So what each deleted row
-    was is remembered with its tombstone and made anew from all that is known of it, as are the moved rows; row by row where
-    one was moved several times. One thing is not found again: values that a later row of the old key has overwritten before
-    the delete came.
+    A move's two parts, and changes that are older than it, may come in any order and in other merges. So what each deleted
+    row was is remembered with its tombstone and made anew from all that is known of it, as are the moved rows; move by move
+    where a row was moved several times. One thing is not found again: values that a later row of the old key has overwritten
+    before the delete came.
 
     Args:
         changes: with ``moved``.
@@ -413,7 +415,7 @@ def moved(
     begins = known.where("moved").select("key", "sequence", "since")
     begins = begins.unionByName(changes.where("moved").select("key", "sequence", moment.alias("since")))
     begins = keep(begins.groupBy("key", "sequence").agg(F.min("since").alias("since")))
-    ends = known.where("NOT moved").select("key", "sequence", "since", "last")
+    ends = known.where("NOT coalesce(moved, false)").select("key", "sequence", "since", "last")
     ends = ends.unionByName(dead.select("key", "sequence", moment.alias("since")), allowMissingColumns=True)
     ends = ends.groupBy("key", "sequence").agg(F.min("since").alias("since"), F.first("last", True).alias("last"))
     truncated = changes.where("op = 'truncate'").select("sequence")
@@ -449,7 +451,8 @@ def _ended(ends: DataFrame, said: DataFrame, truncated: DataFrame) -> DataFrame:
 
 def _unless_buried(name: str) -> Column:
     last = F.col(f"last.{_quoted(name)}")
-    alive = last["path"].isNotNull() & (F.col("died").isNull() | (F.get(last["path"], F.lit(0))["sequence"] >= F.col("died")))
+    outlived = F.col("died").isNotNull() & (F.get(last["path"], F.lit(0))["sequence"] < F.col("died"))
+    alive = last["path"].isNotNull() & ~outlived
     path = F.when(alive, last["path"]).when(F.col("died").isNotNull(), _place("died"))
     return F.struct(path.alias("path"), F.when(alive, last["value"]).alias("value")).alias(name)
 

@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
 
 from gluewright_cdc_merge.merge import (
+    COLUMN_SEQUENCES,
     Moves,
     counts,
     ending,
+    key_columns,
     located,
     moved,
     newest,
@@ -32,7 +35,6 @@ from gluewright_core.tables.partitions import matching, values_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
 
 SMALL = 1_000_000
 """Up to so many keys are sent to every executor; more are shuffled, and the table with them."""
@@ -47,12 +49,16 @@ class Target:
         tombstones: what was deleted.
         keys: the key columns.
         partition_by: the partition columns.
+        silent: the table's columns that the changes do not have any more.
+        absent: what other changes had and these do not: ``unset``, ``moved``.
     """
 
     table: Table
     tombstones: Table
     keys: Sequence[str]
     partition_by: Sequence[str]
+    silent: Sequence[StructField] = ()
+    absent: Sequence[str] = ()
 
     def merge(self, changes: DataFrame, *, run: str, now: datetime, keep: timedelta = timedelta(days=30)) -> dict[str, int]:
         """Merge changes and publish the result: tombstones first, then the rows of the partitions that changed.
@@ -72,6 +78,7 @@ class Target:
         Raises:
             ConcurrentUpdate: another run published to the table meanwhile. No row was changed; run it again.
         """
+        changes = _saying_nothing(changes, self.silent, self.absent)
         table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
         rows, tombstones = self.table.read(), self.tombstones.read()
         with _kept() as keep_frame:
@@ -144,6 +151,9 @@ def open_target(
 ) -> Target:
     """Open the table and its tombstones; merging creates them where they do not exist.
 
+    Columns that the table does not have yet are added, and old rows have NULL there. Columns that the changes do not have
+    any more stay: a whole row has NULL there, a partial change says nothing about them.
+
     Args:
         spark: the session.
         name: ``database.table``, for Iceberg ``catalog.database.table``.
@@ -153,11 +163,37 @@ def open_target(
         partition_by: the partition columns.
         comment: of the table.
     """
-    table = TableSpec(name, table_schema(changes), tuple(partition_by), location, comment)
     beside = f"{location.rstrip('/')}_tombstones" if location else ""
-    tombstones = TableSpec(f"{name}_tombstones", tombstone_schema(changes), (), beside, f"What was deleted from {name}.")
-    keys = changes["key"].dataType.names  # type: ignore[attr-defined]
-    return Target(open_table(spark, table, kind), open_table(spark, tombstones, kind), keys, tuple(partition_by))
+
+    def opened(changes: StructType) -> tuple[Table, Table]:
+        table = TableSpec(name, table_schema(changes), tuple(partition_by), location, comment)
+        buried = TableSpec(f"{name}_tombstones", tombstone_schema(changes), (), beside, f"What was deleted from {name}.")
+        return open_table(spark, table, kind), open_table(spark, buried, kind)
+
+    table, tombstones = opened(changes)
+    there, buried = (each.columns() or StructType() for each in (table, tombstones))
+    silent = [column for column in there if column.name not in {*table.spec.schema.names, COLUMN_SEQUENCES}]
+    needed = {"unset": COLUMN_SEQUENCES in there.names, "moved": "moved" in buried.names}
+    absent = [name for name, is_needed in needed.items() if is_needed and name not in changes.names]
+    if silent or absent:
+        table, tombstones = opened(_saying_nothing(spark.createDataFrame([], changes), silent, absent).schema)
+    return Target(table, tombstones, key_columns(changes), tuple(partition_by), silent, absent)
+
+
+def _saying_nothing(changes: DataFrame, silent: Sequence[StructField], absent: Sequence[str]) -> DataFrame:
+    """Give changes the columns that only the table has, about which they say nothing."""
+    if "unset" in absent:
+        changes = changes.withColumn("unset", F.lit(None).cast("array<string>"))
+    if "moved" in absent:
+        changes = changes.withColumn("moved", F.lit(False))
+    if not silent:
+        return changes
+    if "unset" in changes.columns:
+        names = F.array(*(F.lit(column.name) for column in silent))
+        unset = F.array_union(F.coalesce("unset", F.array().cast("array<string>")), names)
+        changes = changes.withColumn("unset", F.when(F.col("row").isNotNull(), unset))
+    nulls = (F.lit(None).cast(column.dataType).alias(column.name) for column in silent)
+    return changes.withColumn("row", F.when(F.col("row").isNotNull(), F.struct("row.*", *nulls)))
 
 
 @contextmanager
