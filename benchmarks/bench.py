@@ -11,7 +11,8 @@
 
 A side is a function of the context, or `Steps` with what comes before and after the clock. What it returns, if anything,
 must be the same for every side: a count of rows or a checksum shows that all did the same work; where sides do different
-work, it is a dictionary with a checksum for each. A ratio is the first side's time by the second's, and its goal an upper bound.
+work, it is a dictionary with a checksum for each. A ratio is the first side's time by the second's, and its goal an upper
+bound.
 """
 
 from __future__ import annotations

@@ -26,11 +26,10 @@ from gluewright_cdc_merge.merge import (
     settled,
     table_schema,
     tombstone_schema,
-    truncates,
     weighed,
     with_all_keys,
 )
-from gluewright_core.tables import ALL, Kind, Table, TableSpec, open_table
+from gluewright_core.tables import ALL, Kind, Partition, Table, TableSpec, open_table
 from gluewright_core.tables.partitions import matching, values_of
 
 if TYPE_CHECKING:
@@ -84,9 +83,11 @@ class Target:
         with _kept() as keep_frame:
             moves = self._moves(changes, tombstones, rows, now, keep_frame) if "moved" in changes.columns else None
             found = keep_frame(newest(changes, moves))
-            if truncates(found):
+            size, truncates = _size(found)
+            if truncates:
                 found = keep_frame(with_all_keys(found, rows, self.keys))
-            where = located(rows, _broadcast(found), self.keys, self.partition_by)
+                size, _ = _size(found)
+            where = located(rows, _sent(found, size), self.keys, self.partition_by)
             facts = keep_frame(weighed(found, where, tombstones))
             done = keep_frame(self._settled(facts, rows))
             counted = {row["outcome"]: row["records"] for row in counts(done).collect()}
@@ -94,7 +95,7 @@ class Target:
             # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
             attempt = f"{run}-{tombstones_version}"
             self.tombstones.publish(buried.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
-            self._publish(rows, done, attempt, table_version)
+            self._publish(rows, _sent(done, size), attempt, table_version)
         return counted
 
     def _moves(
@@ -108,34 +109,35 @@ class Target:
         dead = changes.where("op = 'delete'").select("key").distinct()
         within = rows
         if self.partition_by:
-            where = located(rows, _broadcast(dead), self.keys, self.partition_by)
-            within = self._within(rows, where.select("partition.*").distinct())
+            where = located(rows, _sent(dead, dead.count()), self.keys, self.partition_by)
+            within = self._within(rows, _partitions(where))
         return moved(changes, tombstones, keep(ending(within, changes, self.keys)), now, keep)
 
     def _settled(self, facts: DataFrame, rows: DataFrame) -> DataFrame:
         partial = "unset" in facts.columns or "columns_before" in facts.columns
         doubtful = facts.where("doubtful")
-        if doubtful.isEmpty():
+        partitions = _partitions(doubtful) if self.partition_by else []
+        if not partitions and (self.partition_by or doubtful.isEmpty()):
             return settled(facts, None, partial=partial)
-        within = self._within(rows, doubtful.select("partition.*").distinct()) if self.partition_by else rows
+        within = self._within(rows, partitions) if self.partition_by else rows
         return settled(facts, recalled(within, facts, self.keys), partial=partial)
 
     def _publish(self, rows: DataFrame, done: DataFrame, run: str, version: str) -> None:
         changed = done.where("outcome IN ('updated', 'deleted') OR new IS NOT NULL")
         if not self.partition_by:
             if not changed.isEmpty():
-                self.table.publish(rewritten(rows, _broadcast(done), self.keys), run=run, replace=ALL, since=version)
+                self.table.publish(rewritten(rows, done, self.keys), run=run, replace=ALL, since=version)
             return
-        left = changed.where("there").select("partition.*")
-        entered = changed.where("new IS NOT NULL").select(*(f"new.`{name}`" for name in self.partition_by))
-        touched = left.unionByName(entered).distinct()
-        partitions = [row.asDict() for row in touched.collect()]
-        result = rewritten(self._within(rows, touched), _broadcast(done), self.keys)
+        entered = F.struct(*(F.col(f"new.`{name}`").alias(name) for name in self.partition_by))
+        left = F.when(F.col("there"), F.col("partition"))
+        both = F.array(left, F.when(F.col("new").isNotNull(), entered))
+        partitions = _partitions(changed.select(F.explode(F.array_compact(both)).alias("partition")))
+        result = rewritten(self._within(rows, partitions), done, self.keys)
         self.table.publish(result, run=run, replace=partitions, since=version)
 
-    def _within(self, rows: DataFrame, partitions: DataFrame) -> DataFrame:
+    def _within(self, rows: DataFrame, partitions: Sequence[Partition]) -> DataFrame:
         """Read these partitions only."""
-        named = [values_of(self.partition_by, row.asDict()) for row in partitions.collect()]
+        named = [values_of(self.partition_by, partition) for partition in partitions]
         return rows.where(matching(self.table.spec.schema, self.partition_by, named))
 
 
@@ -208,9 +210,20 @@ def _kept() -> Iterator[Callable[[DataFrame], DataFrame]]:
     try:
         yield keep
     finally:
-        for frame in frames:
+        # The newest first: Spark plans again what is kept and stands on something that is not kept any more.
+        for frame in reversed(frames):
             frame.unpersist()
 
 
-def _broadcast(keys: DataFrame) -> DataFrame:
-    return F.broadcast(keys) if keys.count() <= SMALL else keys
+def _size(found: DataFrame) -> tuple[int, int]:
+    """Count the keys and the truncates among them."""
+    keys, truncates = found.agg(F.count(F.lit(1)), F.count_if(F.col("key").isNull())).collect()[0]
+    return keys, truncates
+
+
+def _sent(keys: DataFrame, size: int) -> DataFrame:
+    return F.broadcast(keys) if size <= SMALL else keys
+
+
+def _partitions(rows: DataFrame) -> list[Partition]:
+    return [row.asDict() for row in rows.select("partition.*").distinct().collect()]
