@@ -5,8 +5,8 @@ ten is new. The usual ways are the full rewrite (everything united with the chan
 the MERGE statements of Iceberg and Delta, from the newest change of each key. All of them find a row by its key alone,
 because a delete may carry no more.
 
-The sides named after a number of rows merge the same changes into tables of different size: the cost should not grow with
-the table.
+The last three sides merge the same changes, in 5 partitions of the same size, into tables with ever more partitions: the
+cost should not grow with the table.
 """
 
 from __future__ import annotations
@@ -43,14 +43,12 @@ def prepare(context: Context) -> None:
     for name, size in SIZES.items():
         _rows(context, int(context.rows * size)).write.partitionBy("part").parquet(f"{context.inputs}/{name}")
     for name, touched in CASES.items():
-        _changes(context, touched, context.rows).write.parquet(f"{context.inputs}/changes in {name}")
-    small = int(context.rows * min(SIZES.values()))
-    _changes(context, 5, small).write.parquet(f"{context.inputs}/changes of the curve")
+        _changes(context, touched).write.parquet(f"{context.inputs}/changes in {name}")
 
 
 def _rows(context: Context, count: int) -> DataFrame:
-    # As many partitions in a small table as in a great one. The rows of one lie together: neighbours are in one partition.
-    columns = _columns("id", f"least(id div {max(count // PARTITIONS, 1)}, {PARTITIONS - 1})")
+    # Neighbours are in one partition, and a partition is as big in a small table as in a great one.
+    columns = _columns("id", f"id div {context.rows // PARTITIONS}")
     return context.spark.range(count).selectExpr(*columns, "CAST(0 AS BIGINT) AS seq")
 
 
@@ -64,13 +62,13 @@ def _columns(key: str, part: str) -> list[str]:
     ]
 
 
-def _changes(context: Context, touched: int, count: int) -> DataFrame:
+def _changes(context: Context, touched: int) -> DataFrame:
     """Change 1 % of the rows, in the first partitions, evenly."""
-    changed, each = count // 100, max(count // PARTITIONS, 1)
+    changed, each = context.rows // 100, context.rows // PARTITIONS
     numbered = context.spark.range(changed).selectExpr(
         "id AS n", "id % 10 AS kind", f"id * {each * touched // changed} AS at"
     )
-    key, part = f"if(kind = 9, {10 * context.rows} + at, at)", f"least(at div {each}, {PARTITIONS - 1})"
+    key, part = f"if(kind = 9, {10 * context.rows} + at, at)", f"at div {each}"
     op = "CASE kind WHEN 8 THEN 'delete' ELSE 'update' END AS op"
     return numbered.selectExpr(op, *_columns(key, part), "n + 1 AS seq")
 
@@ -91,7 +89,7 @@ def _decoded(context: Context, case: str) -> DataFrame:
 
 def _ready(context: Context, kind: str, size: str = "all rows") -> None:
     """Publish the table that is merged into."""
-    changes = _decoded(context, "of the curve")
+    changes = _decoded(context, "in 5 partitions")
     rows = _table_rows(context, size).withColumn("_sequence", F.struct("seq"))
     target = _target(context, kind, changes)
     target.table.publish(rows.select(table_schema(changes.schema).names), run="before", replace=ALL)
@@ -175,7 +173,7 @@ def _ratios(case: str, bounds: tuple[float, float, float]) -> dict[str, tuple[st
 def _curve(size: str) -> Steps:
     return Steps(
         partial(_ready, kind="parquet", size=size),
-        partial(_merge, kind="parquet", case="of the curve"),
+        partial(_merge, kind="parquet", case="in 5 partitions"),
         _nothing,
     )
 

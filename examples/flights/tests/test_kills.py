@@ -16,23 +16,7 @@ import pytest
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import KILL_AT, every_kill_point
 
-# Ten rows are not worth compiled code: with it, most of the time of these runs is the compiler's.
-INTERPRETED = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
 TABLES = ("flights", "flights_quarantine", "on_time")
-
-
-@pytest.fixture
-def interpreted(spark):
-    before = {name: spark.conf.get(name) for name in INTERPRETED}
-    for name, value in INTERPRETED.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value)
 
 
 def small(new_world):

@@ -21,12 +21,6 @@ from gluewright_flights.zone import LandingInvalid, find_flight_events
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.memory import MemoryStorage
 
-# As in the tests of kills: a few rows are not worth compiled code.
-INTERPRETED = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
 HAPPENS = {("scheduled", "departed", "arrived"), ("scheduled", "departed", "diverted"), ("scheduled", "cancelled")}
 
 
@@ -40,16 +34,6 @@ def feed(flights):
     """The events of each drop, by its day."""
     found = landing.flight_events(flights)
     return {key.split("dt=")[1][:10]: events(body) for key, body in found.items()}
-
-
-@pytest.fixture
-def interpreted(spark):
-    before = {name: spark.conf.get(name) for name in INTERPRETED}
-    for name, value in INTERPRETED.items():
-        spark.conf.set(name, value)
-    yield
-    for name, value in before.items():
-        spark.conf.set(name, value)
 
 
 def events(body):

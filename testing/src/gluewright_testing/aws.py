@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,8 +112,21 @@ def running_server() -> Iterator[AwsServer]:
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    _one_conditional_write_at_a_time(server)
     host, port = server.get_host_and_port()
     try:
         yield AwsServer(f"http://{host}:{port}")
     finally:
         server.stop()
+
+
+def _one_conditional_write_at_a_time(server: Any) -> None:
+    """Make writes under a condition atomic, as they are in S3: moto compares first and writes then."""
+    app, lock = server._server.app, threading.Lock()
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Any:
+        conditional = {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"} & environ.keys()
+        with lock if conditional and environ["REQUEST_METHOD"] != "GET" else nullcontext():
+            return app(environ, start_response)
+
+    server._server.app = guarded

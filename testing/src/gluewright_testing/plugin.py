@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 # The JVM's second compiler never pays within a test run: without it everything here takes a fifth less.
 _FAST_START = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1"}
 
+_INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the setting that says what the session of a test run needs beside Spark."""
@@ -43,6 +49,17 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     session = start_session(*parts, workspace=workspace, s3_endpoint=endpoint, conf=_FAST_START, app_name="tests")
     yield session
     session.stop()
+
+
+@pytest.fixture
+def interpreted(spark: SparkSession) -> Iterator[None]:
+    """Spark interprets plans while the test runs: a few rows are not worth code that takes seconds to compile."""
+    before = {name: str(spark.conf.get(name)) for name in _INTERPRETED}
+    for name, value in _INTERPRETED.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture

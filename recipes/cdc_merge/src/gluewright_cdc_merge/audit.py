@@ -70,10 +70,11 @@ def _gaps(changes: DataFrame, step: int) -> DataFrame:
         raise AuditUnsupported(
             f"a gap is found between whole numbers, and the sequence is {sequence.simpleString()}; leave step out"
         )
-    number = f"sequence.`{sequence.names[0]}`"
+    name = sequence.names[0]
     before = F.lag("sequence").over(Window.partitionBy("key").orderBy("sequence"))
     steps = changes.select("key", "sequence").distinct().withColumn("other", before)
-    wide = steps.where(F.expr(f"try_subtract({number}, {number.replace('sequence', 'other', 1)})") > step)
+    apart = F.try_subtract(F.col("sequence")[name], F.col("other")[name])
+    wide = steps.where(apart > step)
     return wide.select("key", _finding("gap"), "sequence", "other")
 
 

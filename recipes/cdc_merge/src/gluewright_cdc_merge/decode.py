@@ -296,7 +296,7 @@ def dms(
         FeedUnsupported: naming the type that is not supported.
     """
     kind = f"coalesce(nullif({_quoted(op)}, ''), 'load')" if op in records.columns else "'load'"
-    names = [name for name in records.columns if name != op]
+    names = [name for name in _told_by(records) if name != op]
     has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
     before = {name: _quoted(f"BI_{name}") for name in keys} if has_before else {}
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
@@ -309,7 +309,7 @@ def dms(
         f"{_struct(names)} AS _after",
         f"{_struct_of(before)} AS _before" if before else "NULL AS _before",
         "false AS _partial",
-        f"{_struct(records.columns)} AS _original",
+        f"{_struct(_told_by(records))} AS _original",
     )
     after, old = _Image("_after", staged.schema["_after"].dataType), _Image("_before", staged.schema["_before"].dataType)
     how = _Encodings(None, "text", "micros", base64=False, hints=False)
@@ -354,7 +354,7 @@ def plain(
         f"{_struct(columns.names)} AS _after",
         "false AS _partial",
         f"{_quoted(unset)} AS _told" if unset else "NULL AS _told",
-        f"{_struct(records.columns)} AS _original",
+        f"{_struct(_told_by(records))} AS _original",
     )
     after = _Image("_after", columns)
     how = _Encodings(None, "text", "micros", base64=False, hints=False)
@@ -440,7 +440,7 @@ def _parsed(
 ) -> tuple[DataFrame, _Image]:
     """Parse records once: the fields as the column ``_feed``, what Connect says of types as ``_types``."""
     if value is None:
-        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(records.columns), records.schema)
+        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(_told_by(records)), records.drop(*_ARRIVAL).schema)
     kind = _type_of(records, value)
     if isinstance(kind, StructType):
         whole = _Image(_quoted(value), kind)
@@ -961,6 +961,11 @@ def _type_of(records: DataFrame, name: str) -> DataType:
     if not isinstance(kind, StringType | BinaryType | StructType):
         raise FeedUnsupported(f"column {name} is {kind.simpleString()}; it must be JSON as text or binary, or a struct")
     return kind
+
+
+def _told_by(records: DataFrame) -> list[str]:
+    """List the columns that the feed itself has."""
+    return [name for name in records.columns if name not in _ARRIVAL]
 
 
 def _require(records: DataFrame, *names: str) -> None:

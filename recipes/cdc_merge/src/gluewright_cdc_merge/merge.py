@@ -117,7 +117,8 @@ def merge(table: DataFrame, tombstones: DataFrame, changes: DataFrame, *, now: d
         now: the time of the merge, in UTC, for the retention of tombstones.
 
     Returns:
-        The new table and tombstones. To find out whether there is a truncate the changes are read once at once.
+        The new table and tombstones. To find out whether there is a truncate the changes are read once at once. Of a feed
+        that moves rows, what is carried from key to key stays persisted.
     """
     keys, partial = key_columns(changes.schema), "unset" in changes.columns
     moves = moved(changes, tombstones, ending(table, changes, keys), now) if "moved" in changes.columns else None

@@ -174,7 +174,9 @@ def open_target(
 
     table, tombstones = opened(changes)
     there, buried = (each.columns() or StructType() for each in (table, tombstones))
-    silent = [column for column in there if column.name not in {*table.spec.schema.names, COLUMN_SEQUENCES}]
+    # The Glue Data Catalog has its names in lower case.
+    own = {name.lower() for name in (*table.spec.schema.names, COLUMN_SEQUENCES)}
+    silent = [column for column in there if column.name.lower() not in own]
     needed = {"unset": COLUMN_SEQUENCES in there.names, "moved": "moved" in buried.names}
     absent = [name for name, is_needed in needed.items() if is_needed and name not in changes.names]
     if silent or absent:
