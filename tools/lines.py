@@ -2,7 +2,8 @@
 
 Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The lines run at the
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
-through. It runs also when the first one failed.
+through. It runs also when the first one failed. They share what is exhaustive: kill points and random schedules, of which
+each line takes every second one; a line that runs alone takes all.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def main() -> int:
     parser.add_argument("--line", choices=list(LINES), action="append", help="only this Spark line")
     chosen, pytest_arguments = parser.parse_known_args()
     # Environments are made one after the other; then all lines start, and are shown in turn.
-    runs = [_start(line, pytest_arguments) for line in chosen.line or LINES]
+    lines = chosen.line or list(LINES)
+    runs = [_start(line, pytest_arguments, f"{number}/{len(lines)}") for number, line in enumerate(lines)]
     outcomes = [_outcome(run) for run in runs]
     print()
     for outcome in outcomes:
@@ -64,8 +66,8 @@ class _Run:
     printed: IO[bytes]
 
 
-def _start(line: str, pytest_arguments: list[str]) -> _Run:
-    environment = outside()
+def _start(line: str, pytest_arguments: list[str], share: str) -> _Run:
+    environment = outside() | {"GLUEWRIGHT_SHARE": share}
     if python := find_python(LINES[line]):
         environment["HATCH_PYTHON"] = python
     versions = _versions(line, environment)

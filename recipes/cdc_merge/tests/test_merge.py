@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
+from gluewright_testing.sharing import shared
 
 COLUMNS = ["name", "amount"]
 PORTIONS = 3
@@ -125,8 +126,8 @@ def portions(rng, changes):
 
 @pytest.mark.parametrize("partial", [False, True], ids=["whole rows", "partial changes and moves"])
 def test_any_order_any_portions_any_repetition_gives_the_models_table(spark, partial):
-    rng, feeds = random.Random(7), range(700)
-    every = {feed: random_changes(rng, partial=partial) for feed in feeds}
+    rng, feeds = random.Random(7), shared(range(700))
+    every = {feed: random_changes(random.Random(feed), partial=partial) for feed in feeds}
     delivered = {feed: portions(rng, changes) for feed, changes in every.items()}
     # A truncate concerns every feed, because they share the table.
     truncates = [Change("truncate", None, 9), Change("truncate", None, 24)]

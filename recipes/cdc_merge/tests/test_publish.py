@@ -157,4 +157,4 @@ def test_killed_anywhere_and_run_again_the_same_rows_result(spark, target, monke
 
     points = every_kill_point(make_world, job, check, at=lambda effect: effect.kind in BETWEEN)
     print(f"merge: {points} kill points")
-    assert points >= 4
+    assert points >= 2

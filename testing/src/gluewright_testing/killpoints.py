@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gluewright_core.effects import Effect, watching
+from gluewright_testing.sharing import shared
 
 World = TypeVar("World")
 KILL_AT = "GLUEWRIGHT_KILL_AT"
@@ -110,7 +111,7 @@ def every_kill_point(
     """Kill a job before and after every effect, each time in a new world, run it again and check the result.
 
     A dead attempt has no effects, so a kill after one effect and a kill before the next leave the same world: it is made and
-    checked once and counts for both.
+    checked once and counts for both. Runs may share the kill points, see :mod:`gluewright_testing.sharing`.
 
     Args:
         make_world: a fresh world for each kill: folders, tables, a database.
@@ -120,7 +121,7 @@ def every_kill_point(
         at: at which effects to kill; all by default.
 
     Returns:
-        How many kill points there were, two for each effect; all have converged.
+        How many kill points there were, two for each effect, or how many were this run's share; all have converged.
 
     Raises:
         AssertionError: from ``check`` or ``look``, with a note that names the kill point.
@@ -129,7 +130,8 @@ def every_kill_point(
     effects = effects_of(lambda: job(counted))
     check(counted)
     chosen = [number for number, happening in enumerate(effects) if at(happening)]
-    for gap in sorted({gap for number in chosen for gap in (number, number + 1)}):
+    gaps = shared(sorted({gap for number in chosen for gap in (number, number + 1)}))
+    for gap in gaps:
         number, side = (gap - 1, "after") if gap else (0, "before")
         world = make_world()
         try:
@@ -142,7 +144,7 @@ def every_kill_point(
         except BaseException as error:
             error.add_note(f"after a kill {side} effect {number}: {effects[number].kind} {effects[number].target}")
             raise
-    return 2 * len(chosen)
+    return sum((gap in chosen) + (gap - 1 in chosen) for gap in gaps)
 
 
 def die_at(value: str | None = None) -> None:

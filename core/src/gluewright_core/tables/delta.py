@@ -39,8 +39,10 @@ class DeltaTable(ManagedTable):
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
     ) -> Published:
         rows = arranged(rows, self.spec)
+        # Files may be left of a table that was dropped, and their history is this table's then.
+        known = self._has_files()
         self._create()
-        mine = self._commits(run)
+        mine = self._commits(run) if known else []
         if mine and mine[0]["action"] != "undo":
             return self._published(run, next(c for c in mine if c["action"] == "publish"), repeated=True)
         self._refuse_later(run, since)
@@ -59,8 +61,10 @@ class DeltaTable(ManagedTable):
         writer = rows.write.format("delta").mode("overwrite").options(**options)
         with self._committing():
             writer.save(self.spec.location)
-        done = self._commits(run)
-        return self._published(run, done[0], repeated=len(done) == len(mine))
+        done = self._history(1)
+        if done[0]["run"] != run:  # another run has published since, or an attempt of this one had
+            done = self._commits(run)
+        return self._published(run, done[0], repeated=mine[:1] == done[:1])
 
     def undo(self, run: str) -> Published:  # noqa: D102
         history = self._history() if self.exists() else []
@@ -94,9 +98,16 @@ class DeltaTable(ManagedTable):
         finally:
             self._spark.conf.unset(_METADATA)
 
-    def _history(self) -> list[dict[str, Any]]:
+    def _has_files(self) -> bool:
+        jvm: Any = self._spark._jvm
+        jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
+        return bool(jvm.io.delta.tables.DeltaTable.isDeltaTable(jspark, self.spec.location))
+
+    def _history(self, newest: int | None = None) -> list[dict[str, Any]]:
         """List the commits that Delta still knows, newest first, each with its run and action where they are ours."""
-        commits = self._spark.sql(f"DESCRIBE HISTORY {self._name}").select("version", "userMetadata", "operationMetrics")
+        limit = f" LIMIT {newest}" if newest else ""
+        described = self._spark.sql(f"DESCRIBE HISTORY {self._name}{limit}")
+        commits = described.select("version", "userMetadata", "operationMetrics")
         return [{**row.asDict(), **_mark(row["userMetadata"])} for row in commits.collect()]
 
     def _commits(self, run: str) -> list[dict[str, Any]]:

@@ -61,9 +61,10 @@ class ManagedTable(Table):
                 "it is now"
             )
 
-    def _create(self) -> None:
+    def _create(self) -> bool:
+        """Make the table as declared; tell whether it was there before."""
         if self._evolved():
-            return
+            return True
         spec = self.spec
         partitioned = f" PARTITIONED BY ({', '.join(map(quoted, spec.partition_by))})" if spec.partition_by else ""
         location = f" LOCATION {sql_text(spec.location)}" if spec.location else ""
@@ -73,6 +74,7 @@ class ManagedTable(Table):
                 f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(spec.schema)}) USING {self.using}"
                 f"{partitioned}{location}{comment}"
             )
+        return False
 
     def _evolved(self) -> bool:
         """Add declared columns that the table does not have yet; tell whether there is a table."""

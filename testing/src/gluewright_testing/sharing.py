@@ -1,0 +1,32 @@
+"""Share what takes long and need not be done twice between runs of the same tests, such as one run for each Spark line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+SHARE = "GLUEWRIGHT_SHARE"
+"""Environment variable with this run's share: ``0/2`` is every second item, ``1/2`` the others; unset, all."""
+
+
+def shared(items: Sequence[Item]) -> Sequence[Item]:
+    """Return this run's share of the items: kill points, schedules, seeds. Together the runs have them all.
+
+    Args:
+        items: in the same order in every run.
+
+    Raises:
+        ValueError: the environment variable holds no share.
+
+    Example:
+        >>> shared(range(700)) == range(700)  # nothing is shared unless the environment says so
+        True
+    """
+    given = os.environ.get(SHARE, "0/1")
+    found = re.fullmatch(r"(\d+)/(\d+)", given)
+    if not found or int(found[1]) >= int(found[2]):
+        raise ValueError(f"{SHARE} is {given!r}; expected a share such as 0/2 or 1/2")
+    return items[int(found[1]) :: int(found[2])]

@@ -1,0 +1,40 @@
+"""Every effect is killed once, by one run or by several that share the work."""
+
+import pytest
+
+from gluewright_testing.killpoints import every_kill_point
+from gluewright_testing.memory import MemoryStorage
+from gluewright_testing.sharing import SHARE, shared
+
+KEYS = ["a", "b", "c"]
+
+
+def visited(monkeypatch, share):
+    """Run a job of three writes with this share; returns what each dead attempt left, and how many points that was."""
+    monkeypatch.setenv(SHARE, share)
+    left = []
+
+    def job(world):
+        for key in KEYS:
+            world.write(key, b"1")
+
+    def look(world):
+        left.append([found.key for found in world.list_objects()])
+
+    points = every_kill_point(MemoryStorage, job, lambda _: None, look=look)
+    return left, points
+
+
+def test_runs_that_share_the_kill_points_visit_them_all_and_none_twice(monkeypatch):
+    every = [KEYS[:written] for written in range(4)]
+    assert visited(monkeypatch, "0/1") == (every, 6)
+    (first, some), (second, others) = visited(monkeypatch, "0/2"), visited(monkeypatch, "1/2")
+    assert sorted(first + second) == every
+    assert some + others == 6
+
+
+@pytest.mark.parametrize("share", ["", "2", "1/0"])
+def test_a_share_that_is_none_is_refused(monkeypatch, share):
+    monkeypatch.setenv(SHARE, share)
+    with pytest.raises(ValueError, match="GLUEWRIGHT_SHARE"):
+        shared([1])
