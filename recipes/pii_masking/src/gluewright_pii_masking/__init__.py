@@ -1,0 +1,46 @@
+"""Mask personal data by a closed policy, with keys that show nowhere."""
+
+from gluewright_pii_masking.masking import (
+    Action,
+    Band,
+    Drop,
+    Encrypt,
+    Grid,
+    IpPrefix,
+    Keep,
+    Key,
+    KeyInvalid,
+    MaskingError,
+    Partial,
+    Policy,
+    PolicyInvalid,
+    PolicyMismatch,
+    Redact,
+    Token,
+    TruncateDate,
+    decrypt,
+    mask,
+)
+
+__version__ = "0.1.0"
+__all__ = [
+    "Action",
+    "Band",
+    "Drop",
+    "Encrypt",
+    "Grid",
+    "IpPrefix",
+    "Keep",
+    "Key",
+    "KeyInvalid",
+    "MaskingError",
+    "Partial",
+    "Policy",
+    "PolicyInvalid",
+    "PolicyMismatch",
+    "Redact",
+    "Token",
+    "TruncateDate",
+    "decrypt",
+    "mask",
+]

@@ -1,0 +1,991 @@
+# gluewright-pii-masking 0.1.0
+"""Mask personal data by a policy that names every column, in native Spark expressions and one pass.
+
+This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
+
+A *policy* says what becomes of each column, by its path or by a tag of its field's metadata. It is closed: a column that it
+does not name stops the job, and so does an entry that names nothing. NULL stays NULL under every action.
+
+**Paths** are ``email``, ``address.street`` (a field of a struct), ``phones[]`` (the elements of an array),
+``orders[].card``, ``labels{}.key`` and ``labels{}.value`` (the keys and values of a map). A name with another character than
+letters, digits and ``_`` stands in backticks: ```e-mail`.host``. Only `Drop` and `Redact` may name something that has parts.
+
+**The key never becomes part of a plan**: a literal would show in ``explain``, in Spark's pages and in the event log. It
+travels as a frame of one row that is broadcast and crossed with the rows, made without a temporary file.
+
+Example:
+    >>> policy = Policy({"id": Keep(), "email": Token(normalise=("trim", "lower")), "born": TruncateDate("year")})
+    >>> masked = mask(people, policy, key=Key.from_base64("2026a", text))                       # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import difflib
+import hashlib
+import hmac
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, NoReturn
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    ByteType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    MapType,
+    ShortType,
+    StringType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+# -- Errors ------------------------------------------------------------------------------------------------------------
+
+
+class MaskingError(Exception):
+    """The base of this file's errors. No message has a value of the data or a part of a key in it."""
+
+
+class PolicyInvalid(MaskingError):  # noqa: N818
+    """A policy contradicts itself, or asks for what does not protect anything."""
+
+
+class PolicyMismatch(MaskingError):  # noqa: N818
+    """A policy does not fit the rows: a column is not named, an entry names nothing, or an action is not for that type."""
+
+
+class KeyInvalid(MaskingError):  # noqa: N818
+    """A key is missing, too short, or not written as base64."""
+
+
+# -- Keys --------------------------------------------------------------------------------------------------------------
+
+SHORTEST_KEY = 32
+"""Bytes. A key should not be shorter than what the hash gives (RFC 2104, "HMAC: Keyed-Hashing for Message
+Authentication", section 3)."""
+
+_BLOCK = 64
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,16}")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A secret key and the name by which tokens and ciphertexts tell that they were made with it.
+
+    Attributes:
+        id: up to 16 letters, digits, ``_`` and ``-``. It is no secret.
+        secret: at least 32 random bytes; no `repr` shows them.
+
+    Raises:
+        KeyInvalid: the key is too short, or its id has other characters.
+    """
+
+    id: str
+    secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not _KEY_ID.fullmatch(self.id):
+            raise KeyInvalid(f"key id {self.id!r}: use 1 to 16 letters, digits, _ and -")
+        if len(self.secret) < SHORTEST_KEY:
+            raise KeyInvalid(
+                f"key {self.id}: it has {len(self.secret)} bytes, at least {SHORTEST_KEY} are needed; make one with "
+                "`openssl rand -base64 32`"
+            )
+
+    @classmethod
+    def from_base64(cls, id: str, text: str) -> Key:  # noqa: A002 - it is called so
+        """Read a key as a secrets store keeps it.
+
+        Args:
+            id: see the class.
+            text: base64, such as ``openssl rand -base64 32`` prints.
+
+        Raises:
+            KeyInvalid: the text is not base64, or the key is too short. The message does not repeat it.
+        """
+        try:
+            return cls(id, base64.b64decode(text.strip(), validate=True))
+        except (binascii.Error, ValueError):
+            # Without the cause: nothing made of the key's text may travel further.
+            raise KeyInvalid(f"key {id}: it is not base64; make one with `openssl rand -base64 32`") from None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"key {self.id} stays in the process that has it: it is not pickled or copied")
+
+
+def derived(key: bytes, purpose: str) -> bytes:
+    """Return a key of 32 bytes for one purpose, so that no two purposes share one.
+
+    By HMAC-SHA-512: tokens are HMAC-SHA-256 under the key itself, and no value that is tokenised may give a derived key.
+    """
+    return hmac.digest(key, f"gluewright {purpose}".encode(), "sha512")[:32]
+
+
+def pads(key: bytes) -> tuple[bytes, bytes]:
+    """Return what HMAC-SHA-256 puts before the message and before the inner digest (RFC 2104, section 2)."""
+    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def one_row(spark: SparkSession, values: Mapping[str, bytes]) -> DataFrame:
+    """Make a frame of one row of binary columns whose values show in no plan and in no file.
+
+    `createDataFrame` from Python hands its rows to the JVM through a temporary file; a row made in the JVM needs none, and
+    a plan names a local relation's columns only.
+    """
+    gateway, java = spark.sparkContext._gateway, spark.sparkContext._jvm
+    assert gateway is not None and java is not None
+    row = gateway.new_array(java.java.lang.Object, len(values))
+    for place, value in enumerate(values.values()):
+        row[place] = bytearray(value)
+    rows = java.java.util.ArrayList()
+    rows.add(java.org.apache.spark.sql.RowFactory.create(row))
+    columns = java.org.apache.spark.sql.types.DataType.fromDDL(", ".join(f"`{name}` BINARY" for name in values))
+    return DataFrame(spark._jsparkSession.createDataFrame(rows, columns), spark)
+
+
+class Keys:
+    """The columns with key material that the actions of one plan ask for."""
+
+    def __init__(self, keys: Sequence[Key], taken: Iterable[str]) -> None:
+        self.keys = tuple(keys)
+        self._values: dict[str, bytes] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        self._prefix = "_key"
+        while any(name.lower().startswith(self._prefix) for name in taken):
+            self._prefix = f"_{self._prefix}"
+
+    @property
+    def current(self) -> Key:
+        """The key that new tokens and ciphertexts are made with."""
+        return self.keys[0]
+
+    def pads(self, key: Key, purpose: str = "") -> tuple[Column, Column]:
+        """Return the columns with a key's HMAC pads; without a purpose of the key itself."""
+        inner, outer = pads(derived(key.secret, purpose) if purpose else key.secret)
+        return self._column((key.id, f"{purpose} inner"), inner), self._column((key.id, f"{purpose} outer"), outer)
+
+    def aes(self, key: Key) -> Column:
+        """Return the column with a key's AES-256 key."""
+        return self._column((key.id, "aes"), derived(key.secret, "aes"))
+
+    def _column(self, wanted: tuple[str, str], value: bytes) -> Column:
+        name = self._names.setdefault(wanted, f"{self._prefix}{len(self._names)}")
+        self._values[name] = value
+        return F.col(name)
+
+    def beside(self, rows: DataFrame) -> DataFrame:
+        """Put the key material that was asked for beside every row."""
+        return rows.crossJoin(F.broadcast(one_row(rows.sparkSession, self._values))) if self._values else rows
+
+
+# -- Expressions -------------------------------------------------------------------------------------------------------
+
+
+def hmac_sha256(message: Column, inner: Column, outer: Column) -> Column:
+    """Return HMAC-SHA-256 as 64 hexadecimal digits.
+
+    Args:
+        message: binary.
+        inner: the first of the key's :func:`pads`.
+        outer: the second.
+
+    Returns:
+        Text; NULL for NULL. (RFC 2104; the vectors of RFC 4231, "Identifiers and Test Vectors for HMAC-SHA-224,
+        HMAC-SHA-256, HMAC-SHA-384, and HMAC-SHA-512", hold.)
+    """
+    return F.sha2(F.concat(outer, F.unhex(F.sha2(F.concat(inner, message), 256))), 256)
+
+
+def aes_gcm(plain: Column, key: Column, iv: Column | None = None) -> Column:
+    """Encrypt with AES-GCM: 12 bytes of IV, the ciphertext, 16 bytes of tag.
+
+    Args:
+        plain: binary.
+        key: binary, 16, 24 or 32 bytes.
+        iv: 12 bytes; without it random ones.
+
+    Returns:
+        Binary; NULL for NULL. (NIST SP 800-38D, "Recommendation for Block Cipher Modes of Operation: Galois/Counter Mode
+        (GCM) and GMAC".)
+    """
+    mode, padding = F.lit("GCM"), F.lit("DEFAULT")
+    return F.aes_encrypt(plain, key, mode, padding) if iv is None else F.aes_encrypt(plain, key, mode, padding, iv)
+
+
+_INTEGERS = (ByteType, ShortType, IntegerType, LongType)
+# Without ANSI Spark writes decimals below 0.000001 as 1E-7, with it as 0.0000001.
+_SCALE_WRITTEN_ALIKE = 6
+# What Unicode calls white space (Unicode Standard Annex 44, White_Space).
+_SPACES = "".join(
+    map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
+)
+
+
+def _no_text(kind: DataType) -> str:
+    """Say why equal values of a type have no equal text on every line, or nothing if they have."""
+    if isinstance(kind, FloatType | DoubleType):
+        return "floating numbers have no certain text; cast them to a decimal"
+    if isinstance(kind, DecimalType) and kind.scale > _SCALE_WRITTEN_ALIKE:
+        return f"cast it to a decimal with at most {_SCALE_WRITTEN_ALIKE} places"
+    if not isinstance(kind, (StringType, *_INTEGERS, DecimalType, DateType, TimestampType, TimestampNTZType)):
+        return f"it is not for {kind.simpleString()}"
+    return ""
+
+
+def _as_text(value: Column, kind: DataType) -> Column:
+    """Write a value as text, equal for equal values whatever the width of the type, the time zone and the Spark line."""
+    if isinstance(kind, DecimalType):
+        shortest = F.regexp_replace(value.cast("string"), r"(\.\d*?)0+$", "$1")
+        return F.regexp_replace(shortest, r"\.$", "")
+    if isinstance(kind, TimestampType):
+        return F.unix_micros(value).cast("string")
+    return value.cast("string")
+
+
+# -- Actions -----------------------------------------------------------------------------------------------------------
+
+
+class Action(ABC):
+    """What becomes of a column."""
+
+    keyed: ClassVar[bool] = False
+    keeps_apart: ClassVar[bool] = False
+    """Whether different values stay different, as the keys of a map must."""
+
+    def refuses(self, kind: DataType) -> str:
+        """Say why this is not for a type; empty text if it is."""
+        return ""
+
+    @abstractmethod
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:
+        """Return the masked value."""
+
+
+@dataclass(frozen=True)
+class Keep(Action):
+    """Leave the value as it is. Of something with parts, each part is named by itself."""
+
+    keeps_apart: ClassVar[bool] = True
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return value
+
+
+@dataclass(frozen=True)
+class Drop(Action):
+    """Leave the column or field out, with all its parts. An array or map without its elements is left out too."""
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        raise AssertionError("what is dropped is not masked")
+
+
+@dataclass(frozen=True)
+class Redact(Action):
+    """Replace the value by nothing, or by a text that is the same for all. The type stays.
+
+    Attributes:
+        text: what replaces a text; without it NULL does.
+    """
+
+    text: str | None = None
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        wrong = self.text is not None and not isinstance(kind, StringType)
+        return f"{kind.simpleString()} is not replaced by a text; leave the text out, then it becomes NULL" if wrong else ""
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return F.lit(None).cast(kind) if self.text is None else F.when(value.isNotNull(), F.lit(self.text))
+
+
+@dataclass(frozen=True)
+class Partial(Action):
+    """Show the first and last characters of a text. A text that is not longer than both together shows nothing.
+
+    Attributes:
+        first: how many characters at the beginning.
+        last: how many at the end.
+        by_class: hide a capital letter as ``X``, a digit as ``0``, ASCII's punctuation and space not at all, and every
+            other character as ``x``; without it each character is hidden as ``*``.
+    """
+
+    first: int = 0
+    last: int = 0
+    by_class: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.first, self.last) < 0:
+            raise PolicyInvalid(f"partial: first is {self.first} and last is {self.last}; give numbers of characters from 0")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        return "" if isinstance(kind, StringType) else f"it shows parts of a text, not of {kind.simpleString()}"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        shown = self.first + self.last
+        length = F.length(value)
+        if not shown:
+            return self._hidden(value)
+        middle = value.substr(F.lit(self.first + 1), length - shown)
+        whole = F.concat(
+            value.substr(1, self.first),
+            self._hidden(middle),
+            F.when(F.lit(self.last == 0), "").otherwise(F.substring(value, -max(self.last, 1), max(self.last, 1))),
+        )
+        return F.when(length > shown, whole).otherwise(self._hidden(value))
+
+    def _hidden(self, text: Column) -> Column:
+        if not self.by_class:
+            return F.regexp_replace(text, "(?s).", "*")
+        # Spark's own `mask` leaves every letter outside ASCII as it is.
+        capitals = F.regexp_replace(text, r"\p{Lu}", "X")
+        others = F.regexp_replace(capitals, r"[^X\p{Nd} -/:-@\[-`{-~]", "x")
+        return F.regexp_replace(others, r"\p{Nd}", "0")
+
+
+_UNITS = ("month", "quarter", "year")
+
+
+@dataclass(frozen=True)
+class TruncateDate(Action):
+    """Replace a date or timestamp by the first day of its month, quarter or year. The type stays.
+
+    A timestamp is truncated in the session's time zone.
+
+    Attributes:
+        to: ``month``, ``quarter`` or ``year``.
+    """
+
+    to: str
+
+    def __post_init__(self) -> None:
+        if self.to not in _UNITS:
+            raise PolicyInvalid(f"truncate_date: to is {self.to!r}; it is one of {', '.join(_UNITS)}")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        timely = isinstance(kind, DateType | TimestampType | TimestampNTZType)
+        return "" if timely else f"it is for dates and timestamps, not for {kind.simpleString()}; cast it before"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return F.trunc(value, self.to) if isinstance(kind, DateType) else F.date_trunc(self.to, value).cast(kind)
+
+
+@dataclass(frozen=True)
+class Band(Action):
+    """Replace a number by the lower end of its band: with a width of 10, 37 becomes 30 and -1 becomes -10.
+
+    Whole numbers become ``bigint``; decimals and floating numbers ``double``.
+
+    Attributes:
+        width: of the bands; for whole numbers a whole one.
+    """
+
+    width: int | float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.width, bool) or not self.width > 0:
+            raise PolicyInvalid(f"band: width is {self.width!r}; it is a number above 0")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        if isinstance(kind, _INTEGERS):
+            return "" if isinstance(self.width, int) else f"bands of whole numbers have a whole width, not {self.width}"
+        return (
+            "" if isinstance(kind, DecimalType | FloatType | DoubleType) else f"it is for numbers, not {kind.simpleString()}"
+        )
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        if isinstance(kind, _INTEGERS):
+            # pmod is from 0 to the width: only the lowest bigints have no lower end, and they become the lowest.
+            number, least = value.cast("bigint"), -(2**63)
+            above = F.pmod(number, F.lit(self.width).cast("bigint"))
+            return F.when(number >= F.lit(least) + above, number - above).otherwise(F.when(number.isNotNull(), F.lit(least)))
+        return _floor(value, self.width)
+
+
+@dataclass(frozen=True)
+class Grid(Action):
+    """Replace a latitude or longitude by the lower edge of its cell. The result is ``double``.
+
+    Attributes:
+        degrees: the cell's width: 0.1 is about 11 km of latitude, 0.01 about 1.1 km.
+    """
+
+    degrees: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.degrees, bool) or not 0 < self.degrees <= 180:
+            raise PolicyInvalid(f"grid: degrees is {self.degrees!r}; it is above 0 and at most 180")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        coordinate = isinstance(kind, DecimalType | FloatType | DoubleType)
+        return "" if coordinate else f"it is for double, float and decimal coordinates, not {kind.simpleString()}"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return _floor(value, self.degrees)
+
+
+def _floor(value: Column, width: float) -> Column:
+    """Round down to a multiple of a width, without the noise that 3 * 0.1 has. NaN and infinity become NULL."""
+    number = value.cast("double")
+    finite = F.when(F.abs(number) < F.lit(float("inf")), number)
+    places = max(0, -int(Decimal(str(width)).as_tuple().exponent))
+    # Rounded, because 0.3 / 0.1 is below 3; and as a double, because a number of bands need not fit a bigint.
+    bands = F.round(finite / F.lit(float(width)), 9)
+    return F.round((bands - F.pmod(bands, F.lit(1.0))) * F.lit(float(width)), places)
+
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_IPV4 = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
+_GROUPS = r"[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4})"
+_IPV6 = rf"^(?:{_GROUPS}{{7}}|(?=[^:]*(?::[^:]*){{2,8}}$)(?:{_GROUPS}*)?::(?:{_GROUPS}*)?)$"
+
+
+@dataclass(frozen=True)
+class IpPrefix(Action):
+    """Replace an IP address in text by its network: ``10.1.2.3`` by ``10.1.2.0/24``.
+
+    An IPv4 address mapped into IPv6 counts as IPv4. What is no address becomes NULL.
+
+    Attributes:
+        v4: bits that are kept of an IPv4 address.
+        v6: bits that are kept of an IPv6 address: 16, 32, 48 or 64.
+    """
+
+    v4: int = 24
+    v6: int = 48
+
+    def __post_init__(self) -> None:
+        if not 0 < self.v4 < 32 or self.v6 not in {16, 32, 48, 64}:
+            raise PolicyInvalid(f"ip_prefix: v4 is {self.v4} and v6 is {self.v6}; v4 is 1 to 31, v6 is 16, 32, 48 or 64")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        return "" if isinstance(kind, StringType) else f"it is for addresses as text, not for {kind.simpleString()}"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        address = F.regexp_replace(F.trim(value), r"^::[Ff]{4}:(?=\d+\.)", "")
+        return F.coalesce(
+            self._network_v4(F.when(address.rlike(_IPV4), address)), self._network_v6(F.when(address.rlike(_IPV6), address))
+        )
+
+    def _network_v4(self, address: Column) -> Column:
+        octets = [F.substring_index(F.substring_index(address, ".", n), ".", -1).cast("bigint") for n in (1, 2, 3, 4)]
+        number = octets[0] * 2**24 + octets[1] * 2**16 + octets[2] * 2**8 + octets[3]
+        network = number - number % 2 ** (32 - self.v4)
+        shown = [F.shiftright(network, bits).bitwiseAND(F.lit(255)).cast("string") for bits in (24, 16, 8, 0)]
+        first, *others = shown
+        return F.concat(first, *(F.concat(F.lit("."), octet) for octet in others), F.lit(f"/{self.v4}"))
+
+    def _network_v6(self, address: Column) -> Column:
+        halves = F.split(address, "::")
+        left, right = (
+            F.filter(F.split(F.coalesce(F.get(halves, F.lit(half)), F.lit("")), ":"), lambda group: group != "")
+            for half in (0, 1)
+        )
+        zeros = F.array_repeat(F.lit("0"), F.lit(8) - F.size(left) - F.size(right))
+        kept = F.slice(F.concat(left, zeros, right), 1, self.v6 // 16)
+        plain = F.transform(kept, lambda group: F.regexp_replace(F.lower(group), "^0+(?=.)", ""))
+        joined = F.regexp_replace(F.array_join(plain, ":"), "(?:^|:)0(?::0)*$", "")
+        return F.when(address.isNotNull(), F.concat(joined, F.lit(f"::/{self.v6}")))
+
+
+_ALPHABETS = {"hex": (4.0, 64), "base64url": (6.0, 43), "digits": (3.32, 60)}
+"""Bits that a character tells, and how many characters there are."""
+_FEWEST_BITS = 64
+_NORMALISE = ("trim", "lower")
+
+
+@dataclass(frozen=True)
+class Token(Action):
+    """Replace a value by a token: the same for the same value and key, in every run, table and Spark line.
+
+    The token is HMAC-SHA-256 of the value's text. Text is the value itself; numbers, dates and decimals are written so that
+    equal values of different widths have one token; timestamps are microseconds since 1970. The result is ``string``.
+
+    Attributes:
+        length: characters of the token, without the key's id; all of them by default. Fewer than 64 bits are refused:
+            with 48, two values would share a token in one of 600 tables with a million values.
+        alphabet: ``hex``, ``base64url`` or ``digits``.
+        normalise: what is done to a text before, of ``trim`` (Unicode's white space at both ends) and ``lower`` (small
+            letters), in this order.
+        domain: columns with different domains have different tokens for the same value, so they do not join.
+        with_key_id: write the key's id and a dot before the token.
+    """
+
+    length: int | None = None
+    alphabet: str = "hex"
+    normalise: Sequence[str] = ()
+    domain: str = ""
+    with_key_id: bool = True
+
+    keyed: ClassVar[bool] = True
+    keeps_apart: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "normalise", (self.normalise,) if isinstance(self.normalise, str) else tuple(self.normalise)
+        )
+        if self.alphabet not in _ALPHABETS:
+            raise PolicyInvalid(f"token: alphabet is {self.alphabet!r}; it is one of {', '.join(_ALPHABETS)}")
+        bits, most = _ALPHABETS[self.alphabet]
+        fewest = -int(-_FEWEST_BITS // bits)
+        if self.length is not None and not fewest <= self.length <= most:
+            raise PolicyInvalid(
+                f"token: length is {self.length}; in {self.alphabet} it is {fewest} to {most}: with fewer than "
+                f"{_FEWEST_BITS} bits different values get the same token"
+            )
+        if "nfc" in self.normalise:
+            raise PolicyInvalid(
+                "token: Spark has no native expression for Unicode's normal forms; bring the texts to NFC where they "
+                "are read"
+            )
+        if wrong := [step for step in self.normalise if step not in _NORMALISE]:
+            raise PolicyInvalid(f"token: normalise has {wrong[0]!r}; there are {', '.join(_NORMALISE)}")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        if self.normalise and not isinstance(kind, StringType):
+            return f"normalise is for texts, not for {kind.simpleString()}"
+        return "" if isinstance(kind, BinaryType) else _no_text(kind)
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return self.with_key(value, kind, keys, keys.current)
+
+    def with_key(self, value: Column, kind: DataType, keys: Keys, key: Key) -> Column:
+        """Return the token that one of several keys gives."""
+        message = value if isinstance(kind, BinaryType) else self._normalised(_as_text(value, kind)).cast("binary")
+        digest = hmac_sha256(message, *keys.pads(key, f"token {self.domain}" if self.domain else ""))
+        token = F.substring(_written(digest, self.alphabet), 1, self.length or _ALPHABETS[self.alphabet][1])
+        return F.concat(F.lit(f"{key.id}."), token) if self.with_key_id else token
+
+    def _normalised(self, text: Column) -> Column:
+        if "trim" in self.normalise:
+            # F.trim takes no characters on Spark 3.5.
+            text = F.regexp_replace(text, rf"^[{_SPACES}]+|[{_SPACES}]+$", "")
+        return F.lower(text) if "lower" in self.normalise else text
+
+
+def _written(digest: Column, alphabet: str) -> Column:
+    """Write a digest of 64 hexadecimal digits in another alphabet."""
+    if alphabet == "base64url":
+        return _base64(F.unhex(digest), url=True)
+    if alphabet == "digits":
+        # Four numbers of 64 bits, the last 15 digits of each: the bias towards small ones is under 1 in 18,000.
+        parts = [F.lpad(F.conv(F.substring(digest, place, 16), 16, 10), 20, "0") for place in (1, 17, 33, 49)]
+        return F.concat(*(F.substring(part, 6, 15) for part in parts))
+    return digest
+
+
+def _base64(data: Column, *, url: bool = False) -> Column:
+    # Spark breaks base64 into lines of 76 characters, on some lines and settings.
+    return F.translate(F.base64(data), "+/=\r\n" if url else "\r\n", "-_" if url else "")
+
+
+@dataclass(frozen=True)
+class Encrypt(Action):
+    """Encrypt a value with AES-256-GCM, to be decrypted by :func:`decrypt`. The result is ``string``: key id, dot, base64.
+
+    Attributes:
+        deterministic: the same value has the same ciphertext, so that it can be joined and grouped by; whoever sees the
+            ciphertexts sees which are equal. The IV is then a keyed hash of the value instead of random.
+    """
+
+    deterministic: bool = False
+
+    keyed: ClassVar[bool] = True
+    keeps_apart: ClassVar[bool] = True
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        return _no_text(kind)
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        plain, key = _as_text(value, kind).cast("binary"), keys.current
+        iv = F.substring(F.unhex(hmac_sha256(plain, *keys.pads(key, "iv"))), 1, 12) if self.deterministic else None
+        return F.concat(F.lit(f"{key.id}."), _base64(aes_gcm(plain, keys.aes(key), iv)))
+
+
+_ACTIONS: dict[str, type[Action]] = {
+    "keep": Keep,
+    "drop": Drop,
+    "redact": Redact,
+    "partial": Partial,
+    "truncate_date": TruncateDate,
+    "band": Band,
+    "grid": Grid,
+    "ip_prefix": IpPrefix,
+    "token": Token,
+    "encrypt": Encrypt,
+}
+_UNKEYED = ("hash", "md5", "sha1", "sha2", "sha256", "sha512", "crc32", "xxhash64")
+_HASH_REFUSED = (
+    "an unkeyed hash protects nothing: whoever can list the possible values (all telephone numbers, all IPv4 addresses) "
+    "hashes them all and looks the value up; use token, which needs a key"
+)
+
+# -- Policy ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What becomes of every column of a dataset.
+
+    Attributes:
+        columns: an action by path; see the module for paths.
+        tags: an action by tag, for columns and fields that have it among their metadata's ``tags`` and are not named by
+            path. What a column is tagged as, its parts are too, unless they have an entry of their own.
+        unlisted: what happens to a column that neither names: ``stop`` or ``drop``.
+        name: of the dataset, for messages.
+
+    Raises:
+        PolicyInvalid: an entry is no action.
+
+    Example:
+        >>> Policy({"id": Keep()}, tags={"pii": Redact()}).tags
+        {'pii': Redact(text=None)}
+    """
+
+    columns: Mapping[str, Action] = field(default_factory=dict)
+    tags: Mapping[str, Action] = field(default_factory=dict)
+    unlisted: str = "stop"
+    name: str = "rows"
+
+    def __post_init__(self) -> None:
+        if self.unlisted not in {"stop", "drop"}:
+            raise PolicyInvalid(f"{self.name}: unlisted is {self.unlisted!r}; it is stop or drop")
+        for where, action in [*self.columns.items(), *self.tags.items()]:
+            if not isinstance(action, Action):
+                raise PolicyInvalid(
+                    f"{self.name}: {where}: {type(action).__name__} is no action; use Keep(), Token() or another"
+                )
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Policy:
+        """Read a policy as a file has it.
+
+        Args:
+            document: a mapping with ``columns``, ``tags``, ``unlisted`` and ``name``, all optional. An action is its name,
+                ``keep``, or a mapping with ``action`` and its attributes, ``{action: partial, last: 4}``.
+
+        Raises:
+            PolicyInvalid: names the entry and what it may be.
+
+        Example:
+            >>> Policy.from_document({"columns": {"id": "keep", "card": {"action": "partial", "last": 4}}}).columns["card"]
+            Partial(first=0, last=4, by_class=False)
+        """
+        known = [each.name for each in dataclasses.fields(cls)]
+        if not isinstance(document, Mapping):
+            raise PolicyInvalid(f"a policy is a mapping with {', '.join(known)}")
+        if wrong := [str(entry) for entry in document if entry not in known]:
+            raise PolicyInvalid(f"a policy has no {wrong[0]!r}; it has {', '.join(known)}")
+        given = dict(document)
+        for part in ("columns", "tags"):
+            entries = given.get(part) or {}
+            if not isinstance(entries, Mapping):
+                raise PolicyInvalid(f"{part}: a mapping of names to actions was expected")
+            given[part] = {str(name): _action(f"{part}.{name}", entry) for name, entry in entries.items()}
+        return cls(**given)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether a key is needed."""
+        return any(action.keyed for action in [*self.columns.values(), *self.tags.values()])
+
+
+def _action(where: str, entry: Any) -> Action:
+    options = {"action": entry} if isinstance(entry, str) else entry
+    if not isinstance(options, Mapping) or "action" not in options:
+        raise PolicyInvalid(f"{where}: an action is its name, or a mapping with action and its attributes")
+    called = str(options["action"])
+    if called.lower().replace("-", "").replace("_", "") in _UNKEYED:
+        raise PolicyInvalid(f"{where}: {_HASH_REFUSED}")
+    if called not in _ACTIONS:
+        raise PolicyInvalid(f"{where}: there is no action {called!r}; {_near(called, _ACTIONS)}")
+    kind = _ACTIONS[called]
+    attributes = {str(name): value for name, value in options.items() if name != "action"}
+    declared = [each.name for each in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if unknown := [name for name in attributes if name not in declared]:
+        raise PolicyInvalid(f"{where}: {called} has no {unknown[0]!r}; it has {', '.join(declared) or 'no attributes'}")
+    try:
+        return kind(**attributes)
+    except PolicyInvalid as error:
+        raise PolicyInvalid(f"{where}: {error}") from error
+    except TypeError as error:
+        raise PolicyInvalid(
+            f"{where}: {called}: an attribute is missing or of another type ({', '.join(declared)})"
+        ) from error
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+
+
+# -- The columns of rows, and what a policy makes of them -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A column or a part of one.
+
+    Attributes:
+        path: as a policy names it.
+        step: how it is reached from what it is a part of: a field's name, or ``[]``, ``{}.key``, ``{}.value``.
+        kind: its type.
+        tags: its own.
+        parts: of a struct its fields, of an array its elements, of a map its keys and values.
+    """
+
+    path: str
+    step: str
+    kind: DataType
+    tags: tuple[str, ...]
+    parts: tuple[_Node, ...]
+
+    def below(self) -> Iterator[_Node]:
+        """Return it and everything under it."""
+        yield self
+        for part in self.parts:
+            yield from part.below()
+
+
+def _nodes(struct: StructType, above: str = "") -> tuple[_Node, ...]:
+    found = []
+    for each in struct:
+        shown = each.name if re.fullmatch(r"\w+", each.name) else _quoted(each.name)
+        tags = tuple((each.metadata or {}).get("tags", ()))
+        found.append(_node(f"{above}.{shown}" if above else shown, each.name, each.dataType, tags))
+    return tuple(found)
+
+
+def _node(path: str, step: str, kind: DataType, tags: tuple[str, ...] = ()) -> _Node:
+    parts: tuple[_Node, ...] = ()
+    if isinstance(kind, StructType):
+        parts = _nodes(kind, path)
+    elif isinstance(kind, ArrayType):
+        parts = (_node(f"{path}[]", "[]", kind.elementType),)
+    elif isinstance(kind, MapType):
+        ends = (("{}.key", kind.keyType), ("{}.value", kind.valueType))
+        parts = tuple(_node(f"{path}{end}", end, inner) for end, inner in ends)
+    return _Node(path, step, kind, tags, parts)
+
+
+class _Decisions:
+    """The action of every column and part, by path; everything that is wrong is found before it is told."""
+
+    def __init__(self, policy: Policy, struct: StructType, declared: StructType | None) -> None:
+        self.policy = policy
+        self.columns = _nodes(struct)
+        self.actions: dict[str, Action] = {}
+        self._tags = {
+            node.path: node.tags
+            for source in (struct, declared)
+            if source
+            for each in _nodes(source)
+            for node in each.below()
+        }
+        self._used: set[str] = set()
+        self._problems: list[str] = []
+        for column in self.columns:
+            self._decide(column, None)
+        self._entries_without_a_column()
+        self._names_twice(struct.names)
+        if not self._problems and all(isinstance(self.actions.get(column.path), Drop) for column in self.columns):
+            self._problems.append("no column would be left")
+        if self._problems:
+            raise PolicyMismatch(f"{policy.name}: the policy does not fit: {'; '.join(self._problems)}")
+
+    def _decide(self, node: _Node, inherited: Action | None) -> None:
+        """Find the action of a node and of its parts."""
+        action = self._named(node) or inherited
+        if node.parts and not isinstance(action, Drop | Redact):
+            if node.path in self.policy.columns:
+                action = None
+                parts = ", ".join(part.path for part in node.parts)
+                self._wrong(node, f"it has parts, each of which is named by itself: {parts}")
+            for part in node.parts:
+                self._decide(part, action)
+            # Without one of its fields a struct is still one; without its elements nothing is left of an array.
+            gone = [isinstance(self.actions.get(part.path), Drop) for part in node.parts]
+            if all(gone) if isinstance(node.kind, StructType) else any(gone):
+                self.actions[node.path] = Drop()
+            return
+        if action is None:
+            if self.policy.unlisted == "stop":
+                self._wrong(node, "the policy does not name it; say keep, drop or how it is masked")
+            action = Drop()
+        if reason := action.refuses(node.kind):
+            self._wrong(node, reason)
+        if node.step == "{}.key" and not isinstance(action, Drop) and not action.keeps_apart:
+            self._wrong(node, "the keys of a map stay different: keep, token or encrypt them, or drop the map")
+        self.actions[node.path] = action
+
+    def _named(self, node: _Node) -> Action | None:
+        tags = [tag for tag in self._tags.get(node.path, ()) if tag in self.policy.tags]
+        self._used |= {f"tag {tag}" for tag in tags}
+        if node.path in self.policy.columns:
+            self._used.add(node.path)
+            return self.policy.columns[node.path]
+        actions = [self.policy.tags[tag] for tag in tags]
+        if any(action != actions[0] for action in actions):
+            self._wrong(node, f"its tags {' and '.join(tags)} say different things; name it by its path")
+        return actions[0] if actions else None
+
+    def _entries_without_a_column(self) -> None:
+        paths = [node.path for column in self.columns for node in column.below()]
+        for path in self.policy.columns:
+            if path not in self._used:
+                why = "what it is a part of is dropped or redacted" if path in paths else _near(path, paths)
+                self._problems.append(f"the entry {path} names no column: {why}")
+        for tag in self.policy.tags:
+            if f"tag {tag}" not in self._used:
+                self._problems.append(f"the entry for the tag {tag} names no column; are the tags in the rows' metadata?")
+
+    def _names_twice(self, names: Sequence[str]) -> None:
+        lower = [name.lower() for name in names]
+        self._problems += [f"the column {name} is there twice" for name in sorted({n for n in lower if lower.count(n) > 1})]
+
+    def _wrong(self, node: _Node, why: str) -> None:
+        self._problems.append(f"{node.path} ({node.kind.simpleString()[:60]}): {why}")
+
+    def kept(self, node: _Node) -> bool:
+        """Tell whether nothing changes in a column or part."""
+        decided = self.actions.get(node.path)
+        return isinstance(decided, Keep) if decided or not node.parts else all(map(self.kept, node.parts))
+
+
+def _applied(  # noqa: PLR0911 - one for each kind of node
+    node: _Node, value: Column, decisions: _Decisions, keys: Keys
+) -> Column | None:
+    """Return what becomes of a value, or None if it is dropped."""
+    action = decisions.actions.get(node.path)
+    if isinstance(action, Drop):
+        return None
+    if decisions.kept(node):
+        return value
+    if action:
+        return action.masked(value, node.kind, keys)
+
+    def inside(part: _Node, inner: Column) -> Column:
+        masked = _applied(part, inner, decisions, keys)
+        assert masked is not None, "a container without its parts is dropped itself"
+        return masked
+
+    if isinstance(node.kind, ArrayType):
+        return F.transform(value, lambda element: inside(node.parts[0], element))
+    if isinstance(node.kind, MapType):
+        of_key, of_value = node.parts
+        if decisions.kept(of_key):
+            return F.transform_values(value, lambda key, inner: inside(of_value, inner))
+        pair = F.transform(
+            F.map_entries(value),
+            lambda entry: F.struct(
+                inside(of_key, entry.getField("key")).alias("key"), inside(of_value, entry.getField("value")).alias("value")
+            ),
+        )
+        return F.map_from_entries(pair)
+    fields = [(part, _applied(part, value.getField(part.step), decisions, keys)) for part in node.parts]
+    return F.when(value.isNotNull(), F.struct(*(masked.alias(part.step) for part, masked in fields if masked is not None)))
+
+
+def mask(rows: DataFrame, policy: Policy, *, key: Key | None = None, declared: StructType | None = None) -> DataFrame:
+    """Apply a policy to rows.
+
+    Args:
+        rows: any number; they are read once.
+        policy: what becomes of each column.
+        key: what tokens and ciphertexts are made with.
+        declared: a schema whose fields have tags in their metadata, such as a contract's ``struct``; tags of the rows' own
+            schema count too.
+
+    Returns:
+        The columns that are left, in the same order and with the same names. Columns that are kept have their metadata;
+        others only their comment.
+
+    Raises:
+        PolicyMismatch: names everything that does not fit, before anything is read.
+        KeyInvalid: the policy needs a key and there is none.
+
+    Example:
+        >>> mask(people, Policy({"id": Keep(), "card": Partial(last=4)}))                          # doctest: +SKIP
+    """
+    decisions = _Decisions(policy, rows.schema, declared)
+    if key is None and any(action.keyed for action in decisions.actions.values()):
+        raise KeyInvalid(f"{policy.name}: tokens and encryption need a key; {_HASH_REFUSED}")
+    keys = Keys([key] if key else [], rows.columns)
+    masked = []
+    for column, each in zip(decisions.columns, rows.schema, strict=True):
+        found = _applied(column, _column(each.name), decisions, keys)
+        if found is None:
+            continue
+        comment = (each.metadata or {}).get("comment")
+        metadata = each.metadata if decisions.kept(column) else {"comment": comment} if comment else {}
+        masked.append(found.alias(each.name, metadata=metadata))
+    return keys.beside(rows).select(*masked)
+
+
+def decrypt(rows: DataFrame, columns: Mapping[str, DataType | str], keys: Sequence[Key]) -> DataFrame:
+    """Decrypt top-level columns that `Encrypt` made.
+
+    Args:
+        rows: with the ciphertexts. Those of nested columns are taken out before.
+        columns: which columns, and of which type the values were.
+        keys: every key that they may have been made with; each ciphertext tells which.
+
+    Returns:
+        The same rows, with the plain values. A ciphertext that was changed, or whose key is not there, and a value that is
+        not of the type, fail the action with the column's name and not with the value.
+
+    Raises:
+        PolicyMismatch: there is no such column.
+
+    Example:
+        >>> decrypt(masked, {"email": "string", "born": "date"}, [key])                            # doctest: +SKIP
+    """
+    if missing := [name for name in columns if name not in rows.columns]:
+        raise PolicyMismatch(f"there is no column {missing[0]} to decrypt; {_near(missing[0], rows.columns)}")
+    found = Keys(keys, rows.columns)
+    texts = {name: _decrypted(name, found) for name in columns}
+    opened = found.beside(rows).select(*(texts.get(name, _column(name)).alias(name) for name in rows.columns))
+    plain = {name: _from_text(name, kind) for name, kind in columns.items()}
+    return opened.select(*(plain.get(name, _column(name)).alias(name) for name in rows.columns))
+
+
+def _decrypted(name: str, keys: Keys) -> Column:
+    sealed = _column(name)
+    used, payload = F.substring_index(sealed, ".", 1), F.substring_index(sealed, ".", -1)
+    secret = F.coalesce(*(F.when(used == key.id, keys.aes(key)) for key in keys.keys), F.lit(None).cast("binary"))
+    looks_right = sealed.rlike(r"^[A-Za-z0-9_-]{1,16}\.[A-Za-z0-9+/]{38,}={0,2}$")
+    plain = F.try_aes_decrypt(F.unbase64(F.when(looks_right, payload)), secret, F.lit("GCM"), F.lit("DEFAULT"))
+    failed = F.raise_error(f"{name}: a value cannot be decrypted: it was changed, or its key is not among those given")
+    return F.when(sealed.isNotNull(), F.coalesce(plain.cast("string"), failed))
+
+
+def _from_text(name: str, kind: DataType | str) -> Column:
+    """Read what `_as_text` wrote. Never by a plain cast: its error would show the value."""
+    wanted = kind if isinstance(kind, str) else kind.simpleString()
+    text = _quoted(name)
+    read = f"timestamp_micros(try_cast({text} AS bigint))" if wanted == "timestamp" else f"try_cast({text} AS {wanted})"
+    failed = F.raise_error(f"{name}: a value is no {wanted}; give the type that it had when it was encrypted")
+    return F.when(F.expr(text).isNotNull(), F.coalesce(F.expr(read), failed))
+
+
+def _column(name: str) -> Column:
+    return F.col(_quoted(name))
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
