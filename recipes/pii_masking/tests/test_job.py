@@ -74,6 +74,18 @@ def test_a_folder_becomes_a_masked_table_and_again_the_same(spark, arguments, tm
     assert_same_rows(spark.table("ice.masking.again"), [(row[0], row[2]) for row in MASKED])
 
 
+def test_while_the_key_is_exchanged_the_pairs_of_tokens_are_published_too(spark, arguments, monkeypatch):
+    before = bytes(range(50, 100))
+    monkeypatch.setenv("OLD_KEY", base64.b64encode(before).decode())
+    run(main, Arguments, argv=argv(arguments, old_key="env:OLD_KEY", old_key_id="2025"))
+    assert_same_rows(spark.table(arguments["target"]), MASKED)
+    olds = [f"2025.{hmac.new(before, text, hashlib.sha256).hexdigest()}" for text in (b"ada@x.org", b"ben@x.org")]
+    pairs = [("email", old, new[1]) for old, new in zip(olds, MASKED, strict=False)]
+    assert_same_rows(spark.table(f"{arguments['target']}_rotation"), pairs)
+    with pytest.raises(MaskingRefused, match="--old_key needs --key"):
+        run(main, Arguments, argv=argv(arguments, old_key="env:OLD_KEY", key=None))
+
+
 def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_published(spark, arguments, tmp_path, monkeypatch):
     unnamed = tmp_path / "unnamed.json"
     unnamed.write_text('{"columns": {"id": "keep"}}')
@@ -116,6 +128,7 @@ def test_of_two_at_once_one_publishes_and_the_other_too_or_not_at_all(spark, arg
         except ConcurrentUpdate:
             return "refused"
 
+    run(main, Arguments, argv=argv(arguments))
     with ThreadPoolExecutor(2) as threads:
         assert "succeeded" in list(threads.map(attempt, range(2)))
     assert_same_rows(spark.table(arguments["target"]), MASKED)

@@ -40,6 +40,7 @@ from gluewright_pii_masking import (
     TruncateDate,
     decrypt,
     mask,
+    rotation,
 )
 from gluewright_pii_masking.masking import aes_gcm, hmac_sha256, pads
 from gluewright_testing.compare import assert_same_rows
@@ -473,6 +474,44 @@ def test_tokens_join_where_the_values_do(spark, key):
     joined = masked(left, "l").join(masked(right, "r"), "v").select("l", "r")
     assert_same_rows(joined, plain)
     assert plain.count() > 40
+
+
+def test_while_a_key_is_exchanged_old_and_new_tokens_join(spark, key):
+    given = spark.createDataFrame(
+        [
+            (1, "a", [["x", None], None, []], {"k": ("s", 5)}),
+            (2, "a", None, None),
+            (3, "b", [["y", "x"]], {"k": (None, 6), "l": None}),
+            (4, None, [], {}),
+        ],
+        "id int, email string, nested array<array<string>>, labels map<string,struct<name:string,n:int>>",
+    )
+    policy = Policy(
+        {
+            "id": Keep(),
+            "email": Token(normalise="lower"),
+            "nested[][]": Token(length=16, domain="d"),
+            "labels{}.key": Token(),
+            "labels{}.value.name": Redact(),
+            "labels{}.value.n": Token(),
+        }
+    )
+    new = Key("k2", bytes(range(50)))
+    pairs = rotation(given, policy, old=key, new=new)
+    expected = [("email", text, "", 64) for text in "ab"] + [("nested[][]", text, "d", 16) for text in "xy"]
+    expected += [("labels{}.key", text, "", 64) for text in "kl"] + [("labels{}.value.n", text, "", 64) for text in "56"]
+    both = [
+        (path, *(f"{each.id}.{token(each, text, domain=domain)[:length]}" for each in (key, new)))
+        for path, text, domain, length in expected
+    ]
+    assert_same_rows(pairs, both)
+
+    before, after = mask(given, policy, key=key), mask(given, policy, key=new)
+    window = before.select("email").join(pairs.where("column = 'email'"), F.col("email") == F.col("old")).select("new")
+    assert window.join(after, F.col("new") == F.col("email")).count() == 5
+    assert rotation(given.select("id"), Policy({"id": Keep()}), old=key, new=new).collect() == []
+    with pytest.raises(KeyInvalid, match="both keys have this id"):
+        rotation(given, policy, old=key, new=key)
 
 
 def test_no_rows_and_columns_named_like_the_key_are_fine(spark, key):

@@ -1,5 +1,6 @@
 """Mask personal data by a closed policy, with keys that show nowhere."""
 
+from gluewright_pii_masking.leaks import LeakCheckInvalid, leaks
 from gluewright_pii_masking.masking import (
     Action,
     Band,
@@ -20,6 +21,7 @@ from gluewright_pii_masking.masking import (
     TruncateDate,
     decrypt,
     mask,
+    rotation,
 )
 
 __version__ = "0.1.0"
@@ -33,6 +35,7 @@ __all__ = [
     "Keep",
     "Key",
     "KeyInvalid",
+    "LeakCheckInvalid",
     "MaskingError",
     "Partial",
     "Policy",
@@ -42,5 +45,7 @@ __all__ = [
     "Token",
     "TruncateDate",
     "decrypt",
+    "leaks",
     "mask",
+    "rotation",
 ]

@@ -13,10 +13,11 @@ from gluewright_core.job import Job, run
 from gluewright_core.schema.files import form_of, load_contract, read_text, yaml_document
 from gluewright_core.secret import Secret
 from gluewright_core.tables import ALL, Kind, Replace, TableSpec, open_table
-from gluewright_pii_masking.masking import Key, MaskingError, Policy, mask
+from gluewright_pii_masking.masking import Key, MaskingError, Policy, mask, rotation
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
 
 class MaskingRefused(GluewrightError):  # noqa: N818
@@ -32,6 +33,8 @@ class Arguments:
     policy: Annotated[str, "Path of the policy (.yaml or .json)."]
     key: Annotated[Secret | None, "Where the key lies, in base64; needed for tokens and encryption."] = None
     key_id: Annotated[str, "The name by which tokens and ciphertexts tell the key; another for each key."] = "k1"
+    old_key: Annotated[Secret | None, "The key until now; the pairs of old and new tokens become <target>_rotation."] = None
+    old_key_id: Annotated[str, "The name of the key until now."] = "k0"
     contract: Annotated[str, "Path of the source's contract, if the policy goes by tags that the data does not carry."] = ""
     partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
     location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
@@ -42,6 +45,8 @@ class Arguments:
 def main(job: Job[Arguments]) -> None:
     """Read, mask, publish."""
     with job.step("mask") as step:
+        if job.arguments.old_key:
+            save_rotation(rotated(load_rows(job), job.arguments), job)
         rows = step.counting(load_rows(job), "read")
         step.add(written=save_masked(masked(rows, job.arguments), job))
 
@@ -54,10 +59,27 @@ def load_rows(job: Job[Arguments]) -> DataFrame:
 
 def masked(rows: DataFrame, asked: Arguments) -> DataFrame:
     """Apply the policy."""
-    declared = load_contract(asked.contract).struct if asked.contract else None
     with refusals(asked.policy):
-        policy = Policy.from_document({"name": asked.source, **policy_document(asked.policy)})
-        return mask(rows, policy, key=key_of(asked), declared=declared)
+        return mask(rows, policy_of(asked), key=key_of(asked.key_id, asked.key), declared=declared_by(asked))
+
+
+def rotated(rows: DataFrame, asked: Arguments) -> DataFrame:
+    """Pair the tokens of the key until now with those of the new one."""
+    with refusals(asked.policy):
+        old, new = key_of(asked.old_key_id, asked.old_key), key_of(asked.key_id, asked.key)
+        if not (old and new):
+            raise MaskingRefused("--old_key needs --key: the tokens of the one are paired with those of the other")
+        return rotation(rows, policy_of(asked), old=old, new=new, declared=declared_by(asked))
+
+
+def declared_by(asked: Arguments) -> StructType | None:
+    """Read the schema whose tags count, if there is one beside the data's own."""
+    return load_contract(asked.contract).struct if asked.contract else None
+
+
+def policy_of(asked: Arguments) -> Policy:
+    """Read the policy out of its file."""
+    return Policy.from_document({"name": asked.source, **policy_document(asked.policy)})
 
 
 @contextmanager
@@ -81,9 +103,17 @@ def policy_document(path: str) -> Mapping[str, Any]:
     return document
 
 
-def key_of(asked: Arguments) -> Key | None:
-    """Read the key out of its secret."""
-    return Key.from_base64(asked.key_id, asked.key.reveal()) if asked.key else None
+def key_of(name: str, secret: Secret | None) -> Key | None:
+    """Read a key out of its secret."""
+    return Key.from_base64(name, secret.reveal()) if secret else None
+
+
+def save_rotation(pairs: DataFrame, job: Job[Arguments]) -> None:
+    """Publish the pairs of tokens beside the target, before the rows with the new ones."""
+    asked = job.arguments
+    location = f"{asked.location.rstrip('/')}_rotation" if asked.location else ""
+    table = TableSpec(f"{asked.target}_rotation", pairs.schema, (), location, f"Tokens of {asked.target}: old and new.")
+    open_table(job.spark, table, asked.catalog).publish(pairs, run=job.run.id, replace=ALL)
 
 
 def save_masked(rows: DataFrame, job: Job[Arguments]) -> int:

@@ -937,6 +937,68 @@ def mask(rows: DataFrame, policy: Policy, *, key: Key | None = None, declared: S
     return keys.beside(rows).select(*masked)
 
 
+def rotation(rows: DataFrame, policy: Policy, *, old: Key, new: Key, declared: StructType | None = None) -> DataFrame:
+    """Pair the tokens of two keys, so that tables masked with either can be joined while a key is exchanged.
+
+    Whoever has the pairs can tell that two tokens stand for one value, and not the value. Delete them when every table is
+    masked with the new key.
+
+    Args:
+        rows: the plain rows.
+        policy: what masks them.
+        old: the key until now.
+        new: the key from now on.
+        declared: see :func:`mask`.
+
+    Returns:
+        ``column`` (the path), ``old`` and ``new``: each pair once. No rows if the policy makes no tokens.
+
+    Raises:
+        PolicyMismatch: see :func:`mask`.
+        KeyInvalid: the keys have the same id.
+
+    Example:
+        >>> pairs = rotation(people, policy, old=Key("2025", a), new=Key("2026", b))               # doctest: +SKIP
+        >>> orders.join(pairs.where("column = 'email'"), orders.email == pairs.old)                # doctest: +SKIP
+    """
+    if old.id == new.id:
+        raise KeyInvalid(f"key {old.id}: both keys have this id; give the new one another")
+    decisions, keys = _Decisions(policy, rows.schema, declared), Keys([new, old], rows.columns)
+    pairs = [F.array().cast("array<struct<column:string,old:string,new:string>>")]
+    for column in decisions.columns:
+        for node in column.below():
+            if isinstance(action := decisions.actions.get(node.path), Token):
+                pairs.append(_pairs(action, node, _every(column, node, _column(column.step)), keys))
+    found = keys.beside(rows).select(F.explode(F.concat(*pairs)).alias("pair")).select("pair.*")
+    return found.where("old IS NOT NULL").distinct()
+
+
+def _pairs(action: Token, node: _Node, values: Column, keys: Keys) -> Column:
+    new, old = keys.keys
+    return F.transform(
+        values,
+        lambda value: F.struct(
+            F.lit(node.path).alias("column"),
+            action.with_key(value, node.kind, keys, old).alias("old"),
+            action.with_key(value, node.kind, keys, new).alias("new"),
+        ),
+    )
+
+
+def _every(node: _Node, wanted: _Node, value: Column) -> Column:
+    """Return all values of a part of a column, wherever they are nested, as one array."""
+    if node.path == wanted.path:
+        return F.array(value)
+    (part,) = (part for part in node.parts if any(below.path == wanted.path for below in part.below()))
+    if isinstance(node.kind, StructType):
+        return _every(part, wanted, value.getField(part.step))
+    reached = {"{}.key": F.map_keys, "{}.value": F.map_values}.get(part.step, lambda array: array)
+    return F.coalesce(
+        F.flatten(F.transform(reached(value), lambda inner: _every(part, wanted, inner))),
+        F.array().cast(ArrayType(wanted.kind)),
+    )
+
+
 def decrypt(rows: DataFrame, columns: Mapping[str, DataType | str], keys: Sequence[Key]) -> DataFrame:
     """Decrypt top-level columns that `Encrypt` made.
 
