@@ -86,6 +86,16 @@ def test_while_the_key_is_exchanged_the_pairs_of_tokens_are_published_too(spark,
         run(main, Arguments, argv=argv(arguments, old_key="env:OLD_KEY", key=None))
 
 
+def test_a_policy_of_a_file_hides_what_is_found_in_free_text(spark, arguments, tmp_path):
+    path = tmp_path / "notes.json"
+    path.write_text('{"columns": {"id": "keep", "born": "drop", "email": {"action": "hide_found", "kinds": ["email"]}}}')
+    run(main, Arguments, argv=argv(arguments, policy=path, key=None))
+    assert_same_rows(spark.table(arguments["target"]), [(1, "[email] "), (2, "[email]"), (3, None)])
+    path.write_text(path.read_text().replace('["email"]', '["mail"]'))
+    with pytest.raises(MaskingRefused, match="columns.email: hide_found: there is no detector 'mail'"):
+        run(main, Arguments, argv=argv(arguments, policy=path, key=None))
+
+
 def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_published(spark, arguments, tmp_path, monkeypatch):
     unnamed = tmp_path / "unnamed.json"
     unnamed.write_text('{"columns": {"id": "keep"}}')

@@ -1,9 +1,11 @@
 """Mask personal data by a closed policy, with keys that show nowhere."""
 
+from gluewright_pii_masking.detect import DETECTORS, DetectorUnknown, found, hidden
 from gluewright_pii_masking.leaks import LeakCheckInvalid, leaks
 from gluewright_pii_masking.masking import (
     Action,
     Band,
+    Change,
     Drop,
     Encrypt,
     Grid,
@@ -23,11 +25,15 @@ from gluewright_pii_masking.masking import (
     mask,
     rotation,
 )
+from gluewright_pii_masking.risk import ReportInvalid, reidentification
 
 __version__ = "0.1.0"
 __all__ = [
+    "DETECTORS",
     "Action",
     "Band",
+    "Change",
+    "DetectorUnknown",
     "Drop",
     "Encrypt",
     "Grid",
@@ -42,10 +48,14 @@ __all__ = [
     "PolicyInvalid",
     "PolicyMismatch",
     "Redact",
+    "ReportInvalid",
     "Token",
     "TruncateDate",
     "decrypt",
+    "found",
+    "hidden",
     "leaks",
     "mask",
+    "reidentification",
     "rotation",
 ]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
+
+from pyspark.sql import functions as F
 
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
 from gluewright_core.schema.files import form_of, load_contract, read_text, yaml_document
 from gluewright_core.secret import Secret
 from gluewright_core.tables import ALL, Kind, Replace, TableSpec, open_table
-from gluewright_pii_masking.masking import Key, MaskingError, Policy, mask, rotation
+from gluewright_pii_masking.detect import DETECTORS, DetectorUnknown, found, hidden
+from gluewright_pii_masking.masking import Change, Key, MaskingError, Policy, PolicyInvalid, mask, rotation
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -79,7 +82,17 @@ def declared_by(asked: Arguments) -> StructType | None:
 
 def policy_of(asked: Arguments) -> Policy:
     """Read the policy out of its file."""
-    return Policy.from_document({"name": asked.source, **policy_document(asked.policy)})
+    document = {"name": asked.source, **policy_document(asked.policy)}
+    return Policy.from_document(document, more={"hide_found": hide_found})
+
+
+def hide_found(kinds: Sequence[str] = tuple(DETECTORS)) -> Change:
+    """Hide what detectors find inside free text."""
+    try:
+        found(F.lit(""), kinds)
+    except DetectorUnknown as error:
+        raise PolicyInvalid(f"hide_found: {error}") from None
+    return Change(lambda text: hidden(text, kinds))
 
 
 @contextmanager

@@ -26,9 +26,10 @@ import dataclasses
 import difflib
 import hashlib
 import hmac
+import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar, NoReturn
@@ -448,6 +449,23 @@ def _floor(value: Column, width: float) -> Column:
     return F.round((bands - F.pmod(bands, F.lit(1.0))) * F.lit(float(width)), places)
 
 
+@dataclass(frozen=True)
+class Change(Action):
+    """Change texts by a function of your own, such as one that hides what it finds inside free text.
+
+    Attributes:
+        by: from a column to a column of texts, in native expressions; NULL has to stay NULL.
+    """
+
+    by: Callable[[Column], Column]
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        return "" if isinstance(kind, StringType) else f"it changes texts, not {kind.simpleString()}"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return self.by(value)
+
+
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _IPV4 = rf"^{_OCTET}(?:\.{_OCTET}){{3}}$"
 _GROUPS = r"[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4})"
@@ -671,12 +689,13 @@ class Policy:
                 )
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Policy:
+    def from_document(cls, document: Mapping[str, Any], more: Mapping[str, Callable[..., Action]] | None = None) -> Policy:
         """Read a policy as a file has it.
 
         Args:
             document: a mapping with ``columns``, ``tags``, ``unlisted`` and ``name``, all optional. An action is its name,
                 ``keep``, or a mapping with ``action`` and its attributes, ``{action: partial, last: 4}``.
+            more: actions of your own by name, as functions of their attributes.
 
         Raises:
             PolicyInvalid: names the entry and what it may be.
@@ -691,11 +710,12 @@ class Policy:
         if wrong := [str(entry) for entry in document if entry not in known]:
             raise PolicyInvalid(f"a policy has no {wrong[0]!r}; it has {', '.join(known)}")
         given = dict(document)
+        actions: dict[str, Callable[..., Action]] = {**_ACTIONS, **(more or {})}
         for part in ("columns", "tags"):
             entries = given.get(part) or {}
             if not isinstance(entries, Mapping):
                 raise PolicyInvalid(f"{part}: a mapping of names to actions was expected")
-            given[part] = {str(name): _action(f"{part}.{name}", entry) for name, entry in entries.items()}
+            given[part] = {str(name): _action(f"{part}.{name}", entry, actions) for name, entry in entries.items()}
         return cls(**given)
 
     @property
@@ -704,22 +724,22 @@ class Policy:
         return any(action.keyed for action in [*self.columns.values(), *self.tags.values()])
 
 
-def _action(where: str, entry: Any) -> Action:
+def _action(where: str, entry: Any, actions: Mapping[str, Callable[..., Action]]) -> Action:
     options = {"action": entry} if isinstance(entry, str) else entry
     if not isinstance(options, Mapping) or "action" not in options:
         raise PolicyInvalid(f"{where}: an action is its name, or a mapping with action and its attributes")
     called = str(options["action"])
     if called.lower().replace("-", "").replace("_", "") in _UNKEYED:
         raise PolicyInvalid(f"{where}: {_HASH_REFUSED}")
-    if called not in _ACTIONS:
-        raise PolicyInvalid(f"{where}: there is no action {called!r}; {_near(called, _ACTIONS)}")
-    kind = _ACTIONS[called]
+    if called not in actions:
+        raise PolicyInvalid(f"{where}: there is no action {called!r}; {_near(called, actions)}")
+    make = actions[called]
     attributes = {str(name): value for name, value in options.items() if name != "action"}
-    declared = [each.name for each in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    declared = list(inspect.signature(make).parameters)
     if unknown := [name for name in attributes if name not in declared]:
         raise PolicyInvalid(f"{where}: {called} has no {unknown[0]!r}; it has {', '.join(declared) or 'no attributes'}")
     try:
-        return kind(**attributes)
+        return make(**attributes)
     except PolicyInvalid as error:
         raise PolicyInvalid(f"{where}: {error}") from error
     except TypeError as error:
