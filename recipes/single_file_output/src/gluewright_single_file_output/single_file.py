@@ -1,0 +1,1048 @@
+# gluewright-single-file-output 0.1.0
+"""Write a DataFrame as one file with an exact name: at once or not at all, and in parallel.
+
+All tasks write parts under a staging prefix. The parts are joined where they lie: on S3 by a multipart upload whose parts
+are copied on the server, in a local folder by appending them. So the work before the file stays parallel, and no process
+holds the rows. A header stands in front once, also of no rows.
+
+Sections: names, formats, order, the arithmetic of joining, S3, a local folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import string
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from pyspark import StorageLevel
+from pyspark.sql import Observation
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, NullType, StringType, StructType
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+Existing = Literal["overwrite", "refuse", "keep_version"]
+Effect = Callable[[str, str], AbstractContextManager[None]]
+
+ABANDONED = timedelta(days=1)
+"""What another run has staged and not touched for so long is taken away."""
+CONTROL = ".control.json"
+"""What the name of the control file adds to the file's."""
+
+
+class SingleFileError(Exception):
+    """A file could not be written. Nothing of it can be seen, unless a subclass says otherwise."""
+
+
+class NameInvalid(SingleFileError):  # noqa: N818 - the field's own term
+    """A name lacks a value, or a value would lead out of its folder."""
+
+
+class RowsUnsupported(SingleFileError):  # noqa: N818
+    """The format has no way to write a column."""
+
+
+class TargetExists(SingleFileError):  # noqa: N818
+    """The file is there and was not to be replaced."""
+
+
+class TargetOvertaken(SingleFileError):  # noqa: N818
+    """The file was written and, before its control file was, replaced by another run. That run's file stands."""
+
+
+class TargetUnsupported(SingleFileError):  # noqa: N818
+    """The target cannot do what was asked for."""
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """What was written; the control file holds the same.
+
+    Attributes:
+        uri: the file.
+        rows: how many, without the header.
+        bytes: the file's size.
+        sha256: of the whole file, in hexadecimal; None if it was not asked for.
+        format: ``csv``, ``json`` or ``text``.
+        compression: ``gzip`` or None.
+        schema: the columns' types by name, in order.
+        run: that wrote it.
+        written: when, in UTC.
+        etag: S3's; tells whether a control file belongs to what is there now. None in a folder.
+        version: S3's id of it, in a bucket that keeps versions.
+    """
+
+    uri: str
+    rows: int
+    bytes: int
+    sha256: str | None
+    format: str
+    compression: str | None
+    schema: Mapping[str, str]
+    run: str
+    written: str
+    etag: str | None = None
+    version: str | None = None
+
+    def to_json(self) -> str:
+        """Return the content of the control file."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, control: str) -> SingleFile:
+        """Read the content of a control file."""
+        return cls(**json.loads(control))
+
+
+def _unseen(kind: str, target: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def write_single_file(
+    rows: DataFrame,
+    target: str,
+    *,
+    format: Csv | JsonLines | Text | None = None,  # noqa: A002 - as in Spark
+    order_by: Sequence[str | Column] = (),
+    existing: Existing = "overwrite",
+    run: str | None = None,
+    staging: str | None = None,
+    sha256: bool = True,
+    client: Any = None,
+    effect: Effect = _unseen,
+) -> SingleFile:
+    """Write rows as one file, and beside it, after it, a control file.
+
+    Args:
+        rows: what to write. Without ``order_by`` the file has the order of the DataFrame.
+        target: the exact name: ``s3://bucket/key`` or a path. With ``.gz`` at the end it is compressed.
+        format: of the file; by default what the name's ending says.
+        order_by: the columns to sort by. Rows that tie are sorted by their other columns, so that the same rows always give
+            the same file.
+        existing: what becomes of a file of that name: ``overwrite`` it, ``refuse`` to, or ``keep_version``: overwrite it in
+            a bucket that keeps versions, and only there.
+        run: the logical run's id, the same in every attempt: an attempt again finishes or takes away what the one before
+            left. By default a new one.
+        staging: where parts wait, as a prefix or folder of its own. By default ``_gluewright/single_file_output/`` of the
+            target's bucket, or a hidden folder beside a local target.
+        sha256: whether to compute the file's digest. A digest of the whole file has to see all bytes in order: in a folder
+            it is taken while they are appended; on S3 this process reads the parts once, as a stream, while they are copied.
+        client: a boto3 S3 client, for an endpoint or credentials of its own.
+        effect: entered around each effect with its kind and target, for tests that kill there.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RowsUnsupported: before anything is computed.
+        TargetExists: with ``refuse``; nothing was changed.
+        TargetOvertaken: another run has replaced the file meanwhile.
+        TargetUnsupported: the target cannot keep versions.
+        SingleFileError: S3 said no; what was staged has been taken away.
+
+    Example:
+        ``write_single_file(flights, "s3://reports/2013-02/on_time.csv.gz", order_by=["day", "carrier", "flight"])``
+    """
+    kind = format or format_of(target)
+    kind.check(rows.schema, target)
+    place = _open(target, staging, run or uuid.uuid4().hex, existing, client, effect)
+    with _explained(target):
+        if finished := place.prepare():
+            return place.finish(finished)
+        try:
+            return place.finish(_stage(rows, kind, order_by, place, with_digest=sha256))
+        except BaseException as error:
+            if not place.published or isinstance(error, TargetOvertaken):
+                _discard(place, error)
+            raise
+
+
+def _stage(
+    rows: DataFrame, kind: Csv | JsonLines | Text, order_by: Sequence[str | Column], place: _Place, *, with_digest: bool
+) -> SingleFile:
+    """Write the parts, and join them so far that one step makes the file appear."""
+    compressed = place.target.endswith(".gz")
+    prelude = kind.prelude(rows, place)
+    if prelude:
+        place.put("prelude", gzip.compress(prelude, mtime=0) if compressed else prelude)
+    count = _write_parts(rows, kind, order_by, place, compressed=compressed)
+    parts = place.staged("prelude", "parts/")
+    return SingleFile(
+        uri=place.target,
+        rows=count,
+        bytes=sum(part.size for part in parts),
+        sha256=place.join(parts, with_digest=with_digest),
+        format=kind.name,
+        compression="gzip" if compressed else None,
+        schema={column.name: column.dataType.simpleString() for column in rows.schema},
+        run=place.run,
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _write_parts(
+    rows: DataFrame, kind: Csv | JsonLines | Text, order_by: Sequence[str | Column], place: _Place, *, compressed: bool
+) -> int:
+    # A sort reads its rows twice, first to find the ranges: what comes before it must not be computed twice.
+    kept = rows.persist(StorageLevel.DISK_ONLY) if order_by and not rows.is_cached else None
+    try:
+        observation = Observation()
+        ordered = in_order(rows, order_by) if order_by else rows
+        counted = ordered.observe(observation, F.count(F.lit(1)).alias("rows"))
+        with place.effect("spark.write", place.folder("parts")):
+            _write(counted, kind, place.folder("parts"), compressed=compressed)
+        return int(observation.get["rows"])
+    finally:
+        if kept is not None:
+            kept.unpersist()
+
+
+def _discard(place: _Place, error: BaseException) -> None:
+    """Take away what was staged; when that fails too, the error that came first is the one to see."""
+    try:
+        place.discard()
+    except Exception as problem:  # noqa: BLE001
+        error.add_note(f"{place.target}: what was staged could not be taken away ({problem}); the next attempt does")
+
+
+@contextmanager
+def _explained(target: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        raise SingleFileError(
+            f"{target}: S3 refuses {error.operation_name} ({told.get('Code')}: {told.get('Message')}); look at the job's "
+            "permissions on the target, its control file and the staging prefix, uploads included"
+        ) from error
+    except BotoCoreError as error:
+        raise SingleFileError(f"{target}: S3 cannot be reached: {error}") from error
+
+
+# Names
+
+
+def named(template: str, /, **values: object) -> str:
+    """Fill a file's name.
+
+    Args:
+        template: with values in braces, formatted as Python does it: ``exports/{as_of:%Y-%m}/on_time.csv.gz``.
+        values: by name. Text must not lead to another folder.
+
+    Raises:
+        NameInvalid: a value is missing, or has no safe form.
+
+    Example:
+        >>> from datetime import date
+        >>> named("exports/{as_of:%Y-%m}/{carrier}.csv", as_of=date(2013, 2, 1), carrier="UA")
+        'exports/2013-02/UA.csv'
+    """
+    for _, name, _, _ in string.Formatter().parse(template):
+        if name is None:
+            continue
+        if name not in values:
+            raise NameInvalid(f"{template!r}: {{{name}}} has no value; there are: {', '.join(values) or 'none'}")
+        value = values[name]
+        if isinstance(value, str) and (not value.strip(". ") or re.search(r"[/\\\x00-\x1f]", value)):
+            raise NameInvalid(f"{template!r}: the value of {{{name}}} is empty or would lead to another folder")
+    try:
+        return template.format(**values)
+    except (ValueError, TypeError) as error:
+        raise NameInvalid(f"{template!r} cannot be filled: {error}") from error
+
+
+# Formats
+
+TIMESTAMPS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
+"""Spark's default would cut a time after its milliseconds."""
+TIMESTAMPS_WITHOUT_ZONE = TIMESTAMPS.removesuffix("XXX")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Csv:
+    r"""Comma-separated values in UTF-8, a quote within quotes doubled (RFC 4180), lines ended by ``\n``.
+
+    NULL and the empty string stay different: the one is written as ``null``, the other as ``""``, unless ``quote_all`` puts
+    both in quotes. Spaces around a value stay.
+
+    Attributes:
+        separator: between values.
+        header: whether the first line has the columns' names.
+        quote_all: quote every value, not only where it is needed.
+        null: what stands for NULL. Text that is the same as this cannot be told from it.
+        bom: begin with a byte order mark, by which Excel knows UTF-8.
+        timestamps: how they are written.
+    """
+
+    separator: str = ","
+    header: bool = True
+    quote_all: bool = False
+    null: str = ""
+    bom: bool = False
+    timestamps: str = TIMESTAMPS
+    name: ClassVar[str] = "csv"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of Spark's writer, without the header."""
+        return {
+            "sep": self.separator,
+            "quoteAll": self.quote_all,
+            "escape": '"',
+            "nullValue": self.null,
+            "ignoreLeadingWhiteSpace": False,
+            "ignoreTrailingWhiteSpace": False,
+            "timestampFormat": self.timestamps,
+            "timestampNTZFormat": TIMESTAMPS_WITHOUT_ZONE,
+        }
+
+    def check(self, schema: StructType, target: str) -> None:
+        """Refuse columns that CSV has no way to write."""
+        _check_names(schema, target)
+        nested = [column.name for column in schema if not _is_flat(column.dataType)]
+        if nested:
+            raise RowsUnsupported(
+                f"{target}: CSV has no way to write {', '.join(nested)}; select their fields, or write to_json(...), for "
+                "binary base64(...)"
+            )
+
+    def prelude(self, rows: DataFrame, place: _Place) -> bytes:
+        """Have Spark write the header, so that it is quoted as the rows are."""
+        mark = _BOM if self.bom else b""
+        if not self.header:
+            return mark
+        none = rows.sparkSession.createDataFrame([], rows.schema)
+        with place.effect("spark.write", place.folder("header")):
+            _write(none, self, place.folder("header"), compressed=False, header=True)
+        return mark + b"".join(place.read(part) for part in place.staged("header/"))
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """One JSON object a line.
+
+    Attributes:
+        nulls: whether a NULL is written as ``null``, or left out.
+        timestamps: how they are written.
+    """
+
+    nulls: bool = True
+    timestamps: str = TIMESTAMPS
+    name: ClassVar[str] = "json"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of Spark's writer."""
+        return {
+            "ignoreNullFields": not self.nulls,
+            "timestampFormat": self.timestamps,
+            "timestampNTZFormat": TIMESTAMPS_WITHOUT_ZONE,
+        }
+
+    def check(self, schema: StructType, target: str) -> None:
+        """Refuse columns that share a name."""
+        _check_names(schema, target)
+
+    def prelude(self, rows: DataFrame, place: _Place) -> bytes:
+        """Nothing stands in front."""
+        return b""
+
+
+@dataclass(frozen=True)
+class Text:
+    """The only column, of text, as it is: one line a row."""
+
+    name: ClassVar[str] = "text"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of Spark's writer."""
+        return {}
+
+    def check(self, schema: StructType, target: str) -> None:
+        """Refuse everything but one column of text."""
+        if len(schema) != 1 or not isinstance(schema[0].dataType, StringType):
+            raise RowsUnsupported(
+                f"{target}: text takes one column of type string, there are: {', '.join(schema.names)}; make it with "
+                "concat_ws(...) or format_string(...)"
+            )
+
+    def prelude(self, rows: DataFrame, place: _Place) -> bytes:
+        """Nothing stands in front."""
+        return b""
+
+
+_ENDINGS: dict[str, Csv | JsonLines | Text] = {
+    ".csv": Csv(),
+    ".tsv": Csv(separator="\t"),
+    ".jsonl": JsonLines(),
+    ".ndjson": JsonLines(),
+    ".json": JsonLines(),
+    ".txt": Text(),
+}
+
+
+def format_of(target: str) -> Csv | JsonLines | Text:
+    """Tell a file's format by its name.
+
+    Raises:
+        NameInvalid: the ending is none that is known.
+    """
+    ending = Path(target.removesuffix(".gz")).suffix
+    if ending not in _ENDINGS:
+        raise NameInvalid(
+            f"{target}: {ending or 'no ending'} says no format; end with one of {', '.join(_ENDINGS)}, or give one"
+        )
+    return _ENDINGS[ending]
+
+
+def _check_names(schema: StructType, target: str) -> None:
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise RowsUnsupported(f"{target}: more than one column is called {', '.join(twice)}; rename them with alias(...)")
+
+
+def _is_flat(kind: DataType) -> bool:
+    return not isinstance(kind, StructType | ArrayType | MapType | BinaryType | NullType) and kind.typeName() != "variant"
+
+
+def _write(rows: DataFrame, kind: Csv | JsonLines | Text, folder: str, *, compressed: bool, header: bool = False) -> None:
+    options = kind.options | {"compression": "gzip" if compressed else "none"} | ({"header": True} if header else {})
+    rows.write.format(kind.name).options(**options).mode("overwrite").save(folder)
+
+
+# Order
+
+
+def in_order(rows: DataFrame, order_by: Sequence[str | Column]) -> DataFrame:
+    """Sort rows totally: ties by all other columns, so that only rows that are the same tie."""
+    given = {name for name in order_by if isinstance(name, str)}
+    others = [_comparable(rows, column.name, column.dataType) for column in rows.schema if column.name not in given]
+    return rows.orderBy(*(_column(rows, name) if isinstance(name, str) else name for name in order_by), *others)
+
+
+def _column(rows: DataFrame, name: str) -> Column:
+    return rows["`" + name.replace("`", "``") + "`"]
+
+
+def _comparable(rows: DataFrame, name: str, kind: DataType) -> Column:
+    column = _column(rows, name)
+    # Spark cannot compare a map, nor what holds one; the text of its JSON is what the file has.
+    return F.to_json(column) if {"map", "variant"} & set(re.findall(r"\w+", kind.simpleString())) else column
+
+
+# The arithmetic of joining (Amazon S3 User Guide, "Amazon S3 multipart upload limits")
+
+MIB = 1 << 20
+GIB = 1 << 30
+SMALLEST_PART = 5 * MIB
+LARGEST_PART = 5 * GIB
+MOST_PARTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes ``start`` (included) to ``end`` (excluded) of source number ``source``."""
+
+    source: int
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.end - self.start
+
+
+Part = tuple[Piece, ...]
+"""One piece is copied on the server, if it is large enough; several are read and uploaded, less than 10 MiB together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to join objects.
+
+    Attributes:
+        groups: neighbours that are joined to an object of their own first, because there are too many; else empty.
+        parts: of the target. Their sources are the groups, if there are any.
+    """
+
+    groups: tuple[range, ...]
+    parts: tuple[Part, ...]
+
+
+def plan_join(sizes: Sequence[int]) -> Plan:
+    """Plan a join within S3's limits: parts of 5 MiB to 5 GiB, the last may be smaller, at most 10,000.
+
+    Objects that are too small to be a part are gathered until they make one; when a large one follows, it gives up its first
+    bytes to fill the part, or all of them if too few would be left to be copied. Large ones are copied in ranges of 1 GiB,
+    which run in parallel, or of 5 GiB if there would be too many.
+
+    Args:
+        sizes: of the objects in order, in bytes.
+
+    Raises:
+        SingleFileError: even in groups there are too many.
+
+    Example:
+        >>> [sum(piece.size for piece in part) // MIB for part in plan_join([1 * MIB, 2 * MIB, 10 * MIB]).parts]
+        [5, 8]
+        >>> [sum(piece.size for piece in part) // MIB for part in plan_join([1 * MIB, 6 * MIB, 6 * MIB]).parts]
+        [7, 6]
+    """
+    for largest in (GIB, LARGEST_PART):
+        parts = _cut(sizes, largest)
+        if len(parts) <= MOST_PARTS:
+            return Plan((), tuple(parts))
+    groups = _grouped(sizes)
+    parts = _cut([sum(sizes[group.start : group.stop]) for group in groups], LARGEST_PART)
+    if len(parts) > MOST_PARTS:
+        raise SingleFileError(
+            f"{len(sizes):,} parts of {sum(sizes):,} bytes are more than one object can hold; write several"
+        )
+    return Plan(tuple(groups), tuple(parts))
+
+
+def _cut(sizes: Sequence[int], largest: int) -> list[Part]:
+    parts: list[Part] = []
+    gathered: list[Piece] = []
+    room = SMALLEST_PART
+    for source, size in enumerate(sizes):
+        start = 0
+        while start < size:
+            if gathered or size - start < SMALLEST_PART:
+                end = min(size, start + room)
+                if 0 < size - end < SMALLEST_PART <= size - start:
+                    end = size  # else the rest could not be copied, and would take of the next object, and so on
+                gathered.append(Piece(source, start, end))
+                room -= end - start
+                if room <= 0:
+                    parts.append(tuple(gathered))
+                    gathered, room = [], SMALLEST_PART
+            else:
+                end = min(size, start + largest)
+                if 0 < size - end < SMALLEST_PART:
+                    end -= SMALLEST_PART  # leaves a rest that is large enough to be copied
+                parts.append((Piece(source, start, end),))
+            start = end
+    if gathered:
+        parts.append(tuple(gathered))
+    return parts
+
+
+def _grouped(sizes: Sequence[int]) -> list[range]:
+    """Group neighbours so that each group needs at most 10,000 parts: of each object its ranges, and one that it fills."""
+    groups, first, needed = [], 0, 0
+    for source, size in enumerate(sizes):
+        parts = math.ceil(size / LARGEST_PART) + 1
+        if needed + parts > MOST_PARTS:
+            groups.append(range(first, source))
+            first, needed = source, 0
+        needed += parts
+    return [*groups, range(first, len(sizes))]
+
+
+# Places
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """An object that waits to be joined."""
+
+    name: str
+    size: int
+    etag: str = ""
+
+
+_PART = re.compile(r"part-(\d+)-.*?(?:-c(\d+))?(?:\..*)?")
+
+
+def _position(name: str) -> tuple[int, int, int]:
+    """Give the place of a staged object in the file: what is no part of Spark's comes first."""
+    found = _PART.fullmatch(name.rpartition("/")[2])
+    return (1, int(found[1]), int(found[2] or 0)) if found else (0, 0, 0)
+
+
+@dataclass
+class _Place(ABC):
+    """Where a file appears, and where it waits until then: in a folder or prefix of its run, below one of the target."""
+
+    target: str
+    run: str
+    existing: Existing
+    effect: Effect
+    published: bool = field(default=False, init=False)
+    attempt: str = field(default_factory=lambda: uuid.uuid4().hex, init=False)
+
+    @abstractmethod
+    def folder(self, name: str) -> str:
+        """Give the URI under which Spark writes."""
+
+    @abstractmethod
+    def prepare(self) -> SingleFile | None:
+        """Take away what dead runs left; return what an attempt before has published and not come to finish."""
+
+    @abstractmethod
+    def put(self, name: str, body: bytes) -> None:
+        """Stage a small object."""
+
+    @abstractmethod
+    def read(self, staged: _Staged) -> bytes:
+        """Read a small staged object."""
+
+    @abstractmethod
+    def staged(self, *prefixes: str) -> list[_Staged]:
+        """List staged objects that are not hidden, in the order of the file."""
+
+    @abstractmethod
+    def join(self, parts: Sequence[_Staged], *, with_digest: bool) -> str | None:
+        """Join everything into what can appear by one step; return the digest."""
+
+    @abstractmethod
+    def publish(self, made: SingleFile) -> SingleFile:
+        """Let the file appear, then its control file."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Take away what is staged."""
+
+    def finish(self, made: SingleFile) -> SingleFile:
+        """Stage the control file, publish, clean up."""
+        if not self.published:
+            # From here on an attempt again can tell what it has published.
+            self.put(f"control/{self.attempt}.json", made.to_json().encode())
+        made = self.publish(made)
+        self.discard()
+        return made
+
+    def _exists(self) -> TargetExists:
+        return TargetExists(f"{self.target} exists and is not to be replaced; choose another name, or existing='overwrite'")
+
+
+def _open(target: str, staging: str | None, run: str, existing: Existing, client: Any, effect: Effect) -> _Bucket | _Folder:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run):
+        raise NameInvalid(f"run {run!r} must have letters, digits, and . _ - after the first only: it names a folder")
+    if found := re.fullmatch(r"(s3a?)://([^/]+)/(.*[^/])", target):
+        return _Bucket(target, run, existing, effect, found[1], found[2], found[3], staging, client)
+    path = target.removeprefix("file://")
+    if "://" in path or path.endswith("/") or not path:
+        raise NameInvalid(f"{target!r} names no file; write s3://bucket/key or a path")
+    return _Folder(target, run, existing, effect, Path(path).absolute(), staging)
+
+
+# S3
+
+_COPIES_AT_ONCE = 8
+_CHUNK = MIB
+_CONFLICTS = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload", "412", "409"}
+
+
+class _Bucket(_Place):
+    """Staged objects below ``<staging>/<run>/``, an upload of the target, and ``upload/<id>`` that remembers it."""
+
+    def __init__(
+        self, target: str, run: str, existing: Existing, effect: Effect, scheme: str, bucket: str, key: str,
+        staging: str | None, client: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(target, run, existing, effect)
+        at = (staging or f"{scheme}://{bucket}/_gluewright/single_file_output/{key}").rstrip("/")
+        found = re.fullmatch(r"(s3a?)://([^/]+)/(.+)", at)
+        if not found:
+            raise NameInvalid(f"staging {staging!r} of {target} must be a prefix of a bucket: s3://bucket/prefix")
+        self._object = {"Bucket": bucket, "Key": key}
+        self._scheme, self._staging, self._root = found[1], found[2], f"{found[3]}/"
+        self._own = f"{self._root}{run}/"
+        self._s3: Any = client or boto3.client("s3")
+        self._upload: dict[str, Any] | None = None
+        self._done: list[dict[str, Any]] = []
+        self._small: bytes | None = None
+
+    def folder(self, name: str) -> str:
+        return f"{self._scheme}://{self._staging}/{self._own}{name}"
+
+    def prepare(self) -> SingleFile | None:
+        self._check_versions()
+        found, runs = self._head(self._object["Key"]), self._runs()
+        if found and (finished := self._published_before(found, runs.get(self.run, []))):
+            self.published, self.attempt = True, found["Metadata"]["attempt"]
+            return finished
+        self._sweep(runs)
+        if found and self.existing == "refuse":
+            raise self._exists()
+        return None
+
+    def _published_before(self, found: Mapping[str, Any], mine: Sequence[Mapping[str, Any]]) -> SingleFile | None:
+        """Return what an attempt before has published: its control file still waits, or it died while cleaning up."""
+        if found["Metadata"].get("run") != self.run:
+            return None
+        control = f"{self._own}control/{found['Metadata']['attempt']}.json"
+        if control in [each["Key"] for each in mine]:
+            return SingleFile.from_json(self._get(control).decode())
+        beside = {**self._object, "Key": self._object["Key"] + CONTROL}
+        if self.existing == "refuse" and self._head(beside["Key"]):
+            told = SingleFile.from_json(self._s3.get_object(**beside)["Body"].read().decode())
+            return told if told.etag == found["ETag"].strip('"') else None
+        return None
+
+    def put(self, name: str, body: bytes) -> None:
+        with self.effect("storage.write", self.folder(name)):
+            self._s3.put_object(Bucket=self._staging, Key=self._own + name, Body=body)
+
+    def read(self, staged: _Staged) -> bytes:
+        return self._get(self._own + staged.name)
+
+    def staged(self, *prefixes: str) -> list[_Staged]:
+        found = []
+        for prefix in prefixes:
+            for each in self._list(self._own + prefix):
+                name = each["Key"].removeprefix(self._own)
+                if not name.rpartition("/")[2].startswith(("_", ".")) and each["Size"]:
+                    found.append(_Staged(name, each["Size"], each["ETag"]))
+        return sorted(found, key=lambda each: _position(each.name))
+
+    def join(self, parts: Sequence[_Staged], *, with_digest: bool) -> str | None:
+        if sum(part.size for part in parts) < SMALLEST_PART:
+            self._small = b"".join(self.read(part) for part in parts)
+            return hashlib.sha256(self._small).hexdigest() if with_digest else None
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(self._digest, parts) if with_digest else None
+            plan = plan_join([part.size for part in parts])
+            sources = [self._grouped(number, parts[of.start : of.stop]) for number, of in enumerate(plan.groups)] or parts
+            self._upload = self._begin_target()
+            self._done = self._put_parts(self._upload, sources, plan.parts)
+            return digest.result() if digest else None
+
+    def publish(self, made: SingleFile) -> SingleFile:
+        if not self.published:
+            self._switch()
+            self.published = True
+        found = self._head(self._object["Key"])
+        made = replace(made, etag=found["ETag"].strip('"'), version=found.get("VersionId")) if found else made
+        self._record(made)
+        return made
+
+    def discard(self) -> None:
+        if self._upload:
+            self._abort(self._upload)
+            self._upload = None
+        self._take_away({self.run}, self._list(self._own))
+
+    def _switch(self) -> None:
+        """Let the file appear. Who gets an error may have won: an answer can be lost, and the request be sent again."""
+        condition = {"IfNoneMatch": "*"} if self.existing == "refuse" else {}
+        try:
+            with self.effect("storage.write", self.target):
+                if self._upload:
+                    parts = {"Parts": self._done}
+                    self._s3.complete_multipart_upload(**self._upload, MultipartUpload=parts, **condition)
+                else:
+                    self._s3.put_object(**self._object, Body=self._small, Metadata=self._metadata, **condition)
+        except (ClientError, BotoCoreError) as error:
+            found = self._head(self._object["Key"])
+            if found and not self._is_ours(found) and _code(error) in _CONFLICTS:
+                raise (self._exists() if condition else self._overtaken()) from error
+            if not found or not self._is_ours(found):
+                raise
+        else:
+            self._upload = None
+
+    def _record(self, made: SingleFile) -> None:
+        """Write the control file of what is there: only while it is this run's, and over nothing newer.
+
+        Read the control file's version first and look at the file then: a run that published later either is seen, or has
+        not written its control file yet and writes over this one.
+        """
+        control = {"Bucket": self._object["Bucket"], "Key": self._object["Key"] + CONTROL}
+        while True:
+            there = self._head(control["Key"])
+            found = self._head(self._object["Key"])
+            if found is None or not self._is_ours(found):
+                raise self._overtaken()
+            condition = {"IfMatch": there["ETag"]} if there else {"IfNoneMatch": "*"}
+            try:
+                with self.effect("storage.write", self.target + CONTROL):
+                    self._s3.put_object(**control, Body=made.to_json().encode(), **condition)
+            except ClientError as error:
+                if _code(error) not in _CONFLICTS | {"NoSuchKey", "404"}:
+                    raise
+            else:
+                return
+
+    def _overtaken(self) -> TargetOvertaken:
+        return TargetOvertaken(f"{self.target} was replaced by another run at the same time; run again to write it anew")
+
+    @property
+    def _metadata(self) -> dict[str, str]:
+        return {"run": self.run, "attempt": self.attempt}
+
+    def _is_ours(self, found: Mapping[str, Any]) -> bool:
+        return bool(found["Metadata"].get("attempt") == self.attempt)
+
+    def _begin_target(self) -> dict[str, Any]:
+        with self.effect("storage.begin", self.target):
+            begun = self._s3.create_multipart_upload(**self._object, Metadata=self._metadata)
+        self._upload = {**self._object, "UploadId": begun["UploadId"]}
+        self.put(f"upload/{begun['UploadId']}", b"")
+        return self._upload
+
+    def _grouped(self, number: int, sources: Sequence[_Staged]) -> _Staged:
+        """Join a group in the staging prefix."""
+        name = f"groups/{number:05d}"
+        where = {"Bucket": self._staging, "Key": self._own + name}
+        upload = {**where, "UploadId": self._s3.create_multipart_upload(**where)["UploadId"]}
+        parts = _cut([source.size for source in sources], LARGEST_PART)
+        with self.effect("storage.write", self.folder(name)):
+            done = {"Parts": self._put_parts(upload, sources, parts)}
+            etag = self._s3.complete_multipart_upload(**upload, MultipartUpload=done)["ETag"]
+        return _Staged(name, sum(source.size for source in sources), etag)
+
+    def _put_parts(self, upload: dict[str, Any], sources: Sequence[_Staged], parts: Sequence[Part]) -> list[dict[str, Any]]:
+        """Copy the parts, a few at once, each with a buffer of less than 10 MiB."""
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            waiting: list[Future[str]] = [
+                pool.submit(self._put_part, {**upload, "PartNumber": number}, sources, part)
+                for number, part in enumerate(parts, start=1)
+            ]
+            try:
+                return [{"PartNumber": number, "ETag": each.result()} for number, each in enumerate(waiting, start=1)]
+            except BaseException:
+                # An upload is aborted for good only when nothing is on its way any more.
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _put_part(self, part_of: dict[str, Any], sources: Sequence[_Staged], part: Part) -> str:
+        first = part[0]
+        if len(part) == 1 and first.size >= SMALLEST_PART:
+            source = sources[first.source]
+            copied = self._s3.upload_part_copy(
+                **part_of,
+                CopySource={"Bucket": self._staging, "Key": self._own + source.name},
+                CopySourceIfMatch=source.etag,
+                CopySourceRange=f"bytes={first.start}-{first.end - 1}",
+            )
+            return str(copied["CopyPartResult"]["ETag"])
+        body = b"".join(self._range(sources[piece.source], piece) for piece in part)
+        return str(self._s3.upload_part(**part_of, Body=body)["ETag"])
+
+    def _range(self, source: _Staged, piece: Piece) -> bytes:
+        wanted = f"bytes={piece.start}-{piece.end - 1}"
+        return self._get(self._own + source.name, Range=wanted, IfMatch=source.etag)
+
+    def _digest(self, parts: Sequence[_Staged]) -> str:
+        digest = hashlib.sha256()
+        for part in parts:
+            found = self._s3.get_object(Bucket=self._staging, Key=self._own + part.name, IfMatch=part.etag)
+            for chunk in found["Body"].iter_chunks(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _get(self, key: str, **more: str) -> bytes:
+        return bytes(self._s3.get_object(Bucket=self._staging, Key=key, **more)["Body"].read())
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        try:
+            return dict(self._s3.head_object(Bucket=self._object["Bucket"], Key=key))
+        except ClientError as error:
+            if _code(error) in {"404", "NoSuchKey", "NotFound"}:
+                return None
+            raise
+
+    def _list(self, prefix: str) -> list[dict[str, Any]]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._staging, Prefix=prefix)
+        return [found for page in pages for found in page.get("Contents", [])]
+
+    def _runs(self) -> dict[str, list[dict[str, Any]]]:
+        """List what is staged for this target, by run."""
+        runs: dict[str, list[dict[str, Any]]] = {}
+        for found in self._list(self._root):
+            runs.setdefault(found["Key"].removeprefix(self._root).partition("/")[0], []).append(found)
+        return runs
+
+    def _sweep(self, runs: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Take away what an attempt before and abandoned runs have left."""
+        long_ago = datetime.now(UTC) - ABANDONED
+        dead = {run for run, found in runs.items() if max(each["LastModified"] for each in found) < long_ago}
+        dead |= {self.run} & runs.keys()
+        noted = {_upload_id(each["Key"]): run for run, found in runs.items() for each in found}
+        for upload in self._uploads(self._object["Bucket"], self._object["Key"]):
+            run = noted.get(upload["UploadId"])
+            # A run that died may not have come to note its upload.
+            is_nobodys = run is None and (self.run in dead or upload["Initiated"] < long_ago)
+            if upload["Key"] == self._object["Key"] and (run in dead or is_nobodys):
+                self._abort({**self._object, "UploadId": upload["UploadId"]})
+        # Last what is staged: by it the uploads are known.
+        self._take_away(dead | {self.run}, [each for run in dead for each in runs[run]])
+
+    def _take_away(self, runs: Collection[str], staged: Sequence[Mapping[str, Any]]) -> None:
+        """Delete what is staged, and abort uploads into the staging prefix: Spark's own, and those of groups."""
+        for upload in self._uploads(self._staging, self._root):
+            if upload["Key"].removeprefix(self._root).partition("/")[0] in runs:
+                self._abort({"Bucket": self._staging, "Key": upload["Key"], "UploadId": upload["UploadId"]})
+        self._delete([each["Key"] for each in staged])
+
+    def _uploads(self, bucket: str, prefix: str) -> list[dict[str, Any]]:
+        pages = self._s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+        return [upload for page in pages for upload in page.get("Uploads", [])]
+
+    def _abort(self, upload: dict[str, Any]) -> None:
+        with self.effect("storage.abort", f"{self._scheme}://{upload['Bucket']}/{upload['Key']}"):
+            try:
+                self._s3.abort_multipart_upload(**upload)
+            except ClientError as error:
+                if _code(error) not in {"NoSuchUpload", "404"}:
+                    raise
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), 1000):
+            batch = [{"Key": key} for key in keys[start : start + 1000]]
+            with self.effect("storage.delete", self.folder("")):
+                answer = self._s3.delete_objects(Bucket=self._staging, Delete={"Objects": batch, "Quiet": True})
+            if errors := answer.get("Errors"):
+                raise SingleFileError(
+                    f"{self.target}: {len(errors)} staged objects were not deleted, the first {errors[0].get('Key')} "
+                    f"({errors[0].get('Code')}); grant s3:DeleteObject on {self._scheme}://{self._staging}/{self._root}"
+                )
+
+    def _check_versions(self) -> None:
+        if self.existing != "keep_version":
+            return
+        if self._s3.get_bucket_versioning(Bucket=self._object["Bucket"]).get("Status") != "Enabled":
+            raise TargetUnsupported(f"{self.target}: the bucket keeps no versions; enable versioning, or overwrite")
+
+
+def _upload_id(key: str) -> str:
+    folder, _, name = key.rpartition("/")
+    return name if folder.endswith("/upload") else ""
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+# A local folder
+
+
+class _Folder(_Place):
+    """Staged files in ``.<name>.staging/<run>/`` beside the target."""
+
+    def __init__(self, target: str, run: str, existing: Existing, effect: Effect, path: Path, staging: str | None) -> None:
+        super().__init__(target, run, existing, effect)
+        self._path = path
+        default = path.parent / f".{path.name}.staging"
+        self._root = Path(staging.removeprefix("file://")).absolute() if staging else default
+        self._own = self._root / run
+        self._joined = self._own / "joined"
+        self._control = path.with_name(path.name + CONTROL)
+
+    def folder(self, name: str) -> str:
+        return f"file://{self._own / name}"
+
+    def prepare(self) -> SingleFile | None:
+        if self.existing == "keep_version":
+            raise TargetUnsupported(f"{self.target}: a folder keeps no versions; use a bucket that does, or overwrite")
+        if finished := self._published_before():
+            self.published = True
+            return finished
+        long_ago = (datetime.now(UTC) - ABANDONED).timestamp()
+        for run in self._root.iterdir() if self._root.exists() else ():
+            if run == self._own or max(each.stat().st_mtime for each in (run, *run.rglob("*"))) < long_ago:
+                self._remove(run)
+        if self._path.exists() and self.existing == "refuse":
+            raise self._exists()
+        return None
+
+    def _published_before(self) -> SingleFile | None:
+        """Return what an attempt before has published: its control file still waits, or it died while cleaning up."""
+        if self.existing != "refuse" or not self._path.exists():
+            return None
+        waiting = list(self._own.glob("control/*.json"))
+        if waiting and self._joined.exists() and self._joined.samefile(self._path):
+            return SingleFile.from_json(waiting[0].read_text("utf-8"))
+        told = SingleFile.from_json(self._control.read_text("utf-8")) if self._control.exists() else None
+        return told if told and told.run == self.run else None
+
+    def put(self, name: str, body: bytes) -> None:
+        path = self._own / name
+        with self.effect("storage.write", self.folder(name)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+
+    def read(self, staged: _Staged) -> bytes:
+        return (self._own / staged.name).read_bytes()
+
+    def staged(self, *prefixes: str) -> list[_Staged]:
+        found = []
+        for prefix in prefixes:
+            at = self._own / prefix
+            for path in at.iterdir() if at.is_dir() else [at] if at.exists() else []:
+                if not path.name.startswith(("_", ".")):
+                    found.append(_Staged(path.relative_to(self._own).as_posix(), path.stat().st_size))
+        return sorted(found, key=lambda each: _position(each.name))
+
+    def join(self, parts: Sequence[_Staged], *, with_digest: bool) -> str | None:
+        digest = hashlib.sha256()
+        with self.effect("storage.write", self.folder("joined")), self._joined.open("wb") as joined:
+            for part in parts:
+                with (self._own / part.name).open("rb") as source:
+                    while chunk := source.read(_CHUNK):
+                        joined.write(chunk)
+                        if with_digest:
+                            digest.update(chunk)
+            joined.flush()
+            os.fsync(joined.fileno())
+        return digest.hexdigest() if with_digest else None
+
+    def publish(self, made: SingleFile) -> SingleFile:
+        """Hold a lock between the two steps, so that a file and its control file are of one run."""
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not self.published:
+                self._switch()
+                self.published = True
+            self.put("record.json", made.to_json().encode())
+            with self.effect("storage.write", self.target + CONTROL):
+                (self._own / "record.json").replace(self._control)
+        finally:
+            os.close(folder)
+        return made
+
+    def discard(self) -> None:
+        self._remove(self._own)
+
+    def _switch(self) -> None:
+        with self.effect("storage.write", self.target):
+            if self.existing == "overwrite":
+                self._joined.replace(self._path)
+                return
+            try:
+                # Unlike a rename, a link does not replace; and by it an attempt again knows its own file.
+                self._path.hardlink_to(self._joined)
+            except FileExistsError:
+                raise self._exists() from None
+
+    def _remove(self, folder: Path) -> None:
+        if folder.exists():
+            with self.effect("storage.delete", f"file://{folder}"):
+                shutil.rmtree(folder)
+        with suppress(OSError):
+            self._root.rmdir()

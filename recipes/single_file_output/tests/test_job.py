@@ -1,0 +1,65 @@
+"""The job: from a table or a query to a file with the name of the day; an attempt again finishes what is there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from gluewright_core.job import run
+from gluewright_single_file_output.job import Arguments, NotWritten, main
+from gluewright_testing.killpoints import every_kill_point
+from gluewright_testing.rows import rows
+
+
+@pytest.fixture
+def flights(spark, catalog):
+    table = catalog.table("flights")
+    frame = rows(spark, "day date, carrier string, late int", [("2013-02-01", "UA", 3), ("2013-02-02", "AA", None)])
+    frame.write.saveAsTable(table)
+    return table
+
+
+def test_a_table_becomes_the_file_of_the_month(flights, tmp_path):
+    arguments = [
+        f"--source={flights}",
+        f"--target={tmp_path}/{{as_of:%Y-%m}}/on_time_{{region}}.csv",
+        "--as_of=2013-02-28",
+        '--values={"region": "west"}',
+        "--order_by=carrier",
+        "--null=NULL",
+        "--separator=;",
+    ]
+    summary = run(main, Arguments, argv=arguments)
+    assert summary.steps[0].counts()["written"] == 2
+    file = tmp_path / "2013-02" / "on_time_west.csv"
+    assert file.read_text() == "day;carrier;late\n2013-02-02;AA;NULL\n2013-02-01;UA;3\n"
+    control = json.loads(file.with_name(f"{file.name}.control.json").read_text())
+    assert (control["rows"], control["schema"]) == (2, {"day": "date", "carrier": "string", "late": "int"})
+    with pytest.raises(NotWritten, match="on_time_west.csv exists"):
+        run(main, Arguments, argv=[*arguments, "--existing=refuse"])
+
+
+def test_a_job_killed_around_its_publish_is_finished_by_its_next_attempt(flights, s3_server):
+    bucket, number = s3_server.bucket("exports"), itertools.count()
+    s3 = s3_server.client()
+
+    def job(target):
+        source = f"SELECT carrier, late FROM {flights}"
+        arguments = [f"--source={source}", f"--target={target}", "--order_by=carrier", "--existing=refuse", "--run_id=r1"]
+        run(main, Arguments, argv=arguments)
+
+    def check(target):
+        keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+        key = target.removeprefix(f"s3://{bucket}/")
+        assert [each for each in keys if key in each] == [key, f"{key}.control.json"]
+        assert (
+            s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            == b'{"carrier":"AA","late":null}\n{"carrier":"UA","late":3}\n'
+        )
+
+    def publishes(happening):
+        return "/_gluewright/" not in happening.target
+
+    assert every_kill_point(lambda: f"s3://{bucket}/{next(number)}/late.jsonl", job, check, at=publishes)
