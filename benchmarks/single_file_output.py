@@ -1,0 +1,65 @@
+"""What one file costs after expensive work: parts by all tasks, joined, beside ``coalesce(1)`` and a rename.
+
+The rows are computed while they are written, by a chain of digests: ``coalesce(1)`` draws that into one task. The file is a
+CSV of about 100 bytes a row, and the recipe's time includes the control file and the digest of the whole file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from benchmarks.bench import Steps
+from gluewright_single_file_output import Csv, write_single_file
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from benchmarks.bench import Context
+
+ROWS, QUICK_ROWS = 20_000_000, 100_000
+PARTS = ()
+CHAIN = 12
+
+
+def _rows(context: Context) -> DataFrame:
+    text = F.col("id").cast("string")
+    for _ in range(CHAIN):
+        text = F.sha2(text, 256)
+    return context.spark.range(0, context.rows, 1, 16).select(
+        "id",
+        text.alias("digest"),
+        F.expr("id % 365").alias("day"),
+        F.expr("concat('customer-', id * 7919 % 100000)").alias("customer"),
+    )
+
+
+def _file(context: Context) -> Path:
+    return context.workspace / "rows.csv"
+
+
+def _start(context: Context) -> None:
+    context.spark.range(1).count()
+
+
+def _joined(context: Context) -> None:
+    write_single_file(_rows(context), str(_file(context)))
+
+
+def _coalesced(context: Context) -> None:
+    folder = context.workspace / "folder"
+    _rows(context).coalesce(1).write.options(**Csv().options, header=True).csv(f"file://{folder}")
+    (part,) = folder.glob("part-*")
+    part.replace(_file(context))
+
+
+def _digest(context: Context) -> str:
+    with _file(context).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+SIDES = {"joined": Steps(_start, _joined, _digest), "coalesce(1)": Steps(_start, _coalesced, _digest)}
+RATIOS = {"joined / coalesce(1)": ("joined", "coalesce(1)", 1 / 1.7)}
