@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gluewright_testing.sharing import once
+
+pytestmark = once(1)
+
 ROOT = Path(__file__).parents[1]
 
 

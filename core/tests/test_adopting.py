@@ -82,7 +82,7 @@ def test_adoption_reports_first_and_moves_whole_tables_and_single_partitions_on_
     assert_same_rows(spark.table(spec.name), rows(spark, SCHEMA, OLD))
 
 
-@pytest.mark.usefixtures("short_leases")
+@pytest.mark.usefixtures("short_leases", "interpreted")
 def test_an_adoption_killed_anywhere_is_finished_by_the_next(spark, made_elsewhere):
     count = iter(range(1000))
     days = [{"dt": "2026-01-01"}, {"dt": "2026-01-02"}]

@@ -137,7 +137,7 @@ def test_rows_that_fit_by_their_types_need_no_pass_of_their_own(spark, catalog, 
     assert (saved.read, saved.published.rows, saved.quarantined, computed.value) == (3, 3, 0, 3)
 
 
-@pytest.mark.usefixtures("short_leases")
+@pytest.mark.usefixtures("short_leases", "interpreted")
 def test_killed_anywhere_and_run_again_nothing_is_lost(spark, make, monkeypatch):
     monkeypatch.setattr(state, "LEASE_SECONDS", 0.2)
     names = (f"orders_{number}" for number in range(1000))

@@ -14,6 +14,9 @@ from gluewright_core.state import Documents, Lease
 from gluewright_core.tables.switching import Switching
 from gluewright_testing.interleavings import explore
 from gluewright_testing.memory import MemoryCatalog, MemoryStorage
+from gluewright_testing.sharing import once
+
+pytestmark = once(0)
 
 
 class World:

@@ -243,7 +243,7 @@ def test_a_declaration_that_differs_from_the_catalog_is_refused(place):
         place.table(partition_by=("shop",)).publish(place.orders(FIRST), run="r", replace=ALL)
 
 
-@pytest.mark.usefixtures("short_leases")
+@pytest.mark.usefixtures("short_leases", "interpreted")
 def test_killed_anywhere_and_run_again_the_same_rows_result(place):
     if place.kind == "iceberg" and place.database.startswith("glue"):
         pytest.skip("the same commits as in the local catalog")

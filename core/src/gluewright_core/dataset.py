@@ -134,12 +134,9 @@ class Dataset:
             published = self._publish(conformed, run, replace, layout)
             return Saved(published, published.rows, 0, 0)
         aside, figures = self._set_aside(conformed, run)
-        try:
-            if figures["frozen"] or _too_many(figures, max_rows, max_share):
-                conformed.require(max_rows=max_rows, max_share=max_share)
-            quarantined = self.quarantine.publish(aside, run=run, replace=self._replaced(aside, replace, run))
-        finally:
-            aside.unpersist()
+        if figures["frozen"] or _too_many(figures, max_rows, max_share):
+            conformed.require(max_rows=max_rows, max_share=max_share)
+        quarantined = self.quarantine.publish(aside, run=run, replace=self._replaced(aside, replace, run))
         _require_same(quarantined, figures["quarantined"])
         published = self._publish(conformed, run, replace, layout)
         if conformed.certain:
@@ -182,8 +179,8 @@ class Dataset:
         if conformed.certain:
             return self._marked(conformed, run), dict.fromkeys(figures, 0)
         counted = Counted(conformed.checked, figures)
-        aside = self._marked(conformed.from_checked(counted.rows), run).persist()
-        aside.count()
+        # Few rows; and what is planned from here on has not all the checks in its plan.
+        aside = self._marked(conformed.from_checked(counted.rows), run).localCheckpoint()
         return aside, counted.figures() or dataclasses.asdict(conformed.counts())
 
     def _marked(self, conformed: Conformed, run: str) -> DataFrame:

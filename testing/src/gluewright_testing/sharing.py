@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
+import pytest
+
 Item = TypeVar("Item")
 SHARE = "GLUEWRIGHT_SHARE"
 """Environment variable with this run's share: ``0/2`` is every second item, ``1/2`` the others; unset, all."""
@@ -30,3 +32,17 @@ def shared(items: Sequence[Item]) -> Sequence[Item]:
     if not found or int(found[1]) >= int(found[2]):
         raise ValueError(f"{SHARE} is {given!r}; expected a share such as 0/2 or 1/2")
     return items[int(found[1]) :: int(found[2])]
+
+
+def once(number: int) -> pytest.MarkDecorator:
+    """Mark tests that need not run in each run: what they test does not depend on the Spark line.
+
+    Args:
+        number: which of the runs has them; any two numbers in a row are different runs.
+
+    Example:
+        >>> pytestmark = once(1)
+    """
+    _, _, shares = os.environ.get(SHARE, "0/1").partition("/")
+    mine = number % int(shares) in shared(range(int(shares)))
+    return pytest.mark.skipif(not mine, reason="another of the runs that share these tests has it")

@@ -12,6 +12,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_cdc_merge.audit import ARRIVAL, audit
 from gluewright_cdc_merge.decode import Decoded, debezium, debezium_flattened, dms, plain
+from gluewright_cdc_merge.merge import kept
 from gluewright_cdc_merge.publish import open_target
 from gluewright_core.dataset import RUN, quarantine_spec
 from gluewright_core.errors import GluewrightError
@@ -68,7 +69,7 @@ class Arguments:
 def main(job: Job[Arguments]) -> None:
     """Decode, set aside what cannot be decoded, merge, publish."""
     with job.step("merge") as step:
-        decoded = Decoded(decode(load_records(job), job.arguments).records.persist())
+        decoded = Decoded(kept(decode(load_records(job), job.arguments).records))
         records = {row["what"]: row["count"] for row in decoded.records.groupBy("what").count().collect()}
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
         refuse_too_many(records, job.arguments)

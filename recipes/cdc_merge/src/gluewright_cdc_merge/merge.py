@@ -33,7 +33,7 @@ Example:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -118,7 +118,7 @@ def merge(table: DataFrame, tombstones: DataFrame, changes: DataFrame, *, now: d
 
     Returns:
         The new table and tombstones. To find out whether there is a truncate the changes are read once at once. Of a feed
-        that moves rows, what is carried from key to key stays persisted.
+        that moves rows, what is carried from key to key is computed at once too.
     """
     keys, partial = key_columns(changes.schema), "unset" in changes.columns
     moves = moved(changes, tombstones, ending(table, changes, keys), now) if "moved" in changes.columns else None
@@ -395,7 +395,6 @@ def moved(
     tombstones: DataFrame,
     rows: DataFrame,
     now: datetime,
-    keep: Callable[[DataFrame], DataFrame] = DataFrame.persist,
 ) -> Moves:
     """Find what each deleted row was, and carry it to the key that a move gave it.
 
@@ -409,13 +408,12 @@ def moved(
         tombstones: as they were.
         rows: from :func:`ending`.
         now: the time of the merge, in UTC.
-        keep: keeps a small DataFrame that is used more than once.
     """
     moment = _moment(now)
     known, dead = tombstones.where("key IS NOT NULL"), changes.where("op = 'delete'")
     begins = known.where("moved").select("key", "sequence", "since")
     begins = begins.unionByName(changes.where("moved").select("key", "sequence", moment.alias("since")))
-    begins = keep(begins.groupBy("key", "sequence").agg(F.min("since").alias("since")))
+    begins = kept(begins.groupBy("key", "sequence").agg(F.min("since").alias("since")))
     ends = known.where("NOT coalesce(moved, false)").select("key", "sequence", "since", "last")
     ends = ends.unionByName(dead.select("key", "sequence", moment.alias("since")), allowMissingColumns=True)
     ends = ends.groupBy("key", "sequence").agg(F.min("since").alias("since"), F.first("last", True).alias("last"))
@@ -424,12 +422,12 @@ def moved(
     truncated = truncated.agg(F.collect_set("sequence").alias("truncated"))
     said = _said(changes).where("at IS NOT NULL").select("key", "said").unionByName(rows)
     if begins.isEmpty():
-        return Moves(keep(_ended(ends, said, truncated)), begins, None)
+        return Moves(kept(_ended(ends, said, truncated)), begins, None)
     carried, before = None, None
     while True:
         every = said.unionByName(carried.select("key", "said")) if carried else said
-        found = keep(_ended(ends, every, truncated))
-        carried = keep(_carried(begins, found, key_columns(changes.schema)))
+        found = kept(_ended(ends, every, truncated))
+        carried = kept(_carried(begins, found, key_columns(changes.schema)))
         paths = [F.col(f"said.{_quoted(name)}.path") for name in carried.select("said.*").columns]
         after = carried.agg(F.count(F.lit(1)), F.bit_xor(F.xxhash64("key", *paths))).first()
         if after == before or not after[0]:  # type: ignore[index]
@@ -472,6 +470,19 @@ def _carried(begins: DataFrame, ends: DataFrame, keys: Sequence[str]) -> DataFra
 
     said = F.struct(*map(carried, both.select("last.*").columns))
     return both.select("key", "sequence", place[0].alias("at"), said.alias("said"))
+
+
+def kept(frame: DataFrame) -> DataFrame:
+    """Keep a DataFrame that is used more than once, without the plan that made it.
+
+    If it were persisted it would stand on the tables that it was made from: Spark plans and computes such a frame again when
+    Delta or Iceberg commit to one of them, and tombstones are published in the middle of a merge. What is kept so is lost
+    with its executor; the run fails then, and is run again.
+
+    Args:
+        frame: is computed when the first action uses it.
+    """
+    return frame.localCheckpoint(eager=False)
 
 
 def key_columns(changes: StructType) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from gluewright_cdc_merge.merge import (
     Moves,
     counts,
     ending,
+    kept,
     key_columns,
     located,
     moved,
@@ -79,66 +79,83 @@ class Target:
         """
         changes = _saying_nothing(changes, self.silent, self.absent)
         table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
-        rows, tombstones = self.table.read(), self.tombstones.read()
-        with _kept() as keep_frame:
-            moves = self._moves(changes, tombstones, rows, now, keep_frame) if "moved" in changes.columns else None
-            found = keep_frame(newest(changes, moves))
-            size, truncates = _size(found)
-            if truncates:
-                found = keep_frame(with_all_keys(found, rows, self.keys))
-                size, _ = _size(found)
-            where = located(rows, _sent(found, size), self.keys, self.partition_by)
-            facts = keep_frame(weighed(found, where, tombstones))
-            done = keep_frame(self._settled(facts, rows))
-            counted = {row["outcome"]: row["records"] for row in counts(done).collect()}
-            buried = remembered(tombstones, done, now, moves).where(F.col("since") >= F.lit(now - keep))
-            # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
-            attempt = f"{run}-{tombstones_version}"
-            self.tombstones.publish(buried.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
-            self._publish(rows, _sent(done, size), attempt, table_version)
-        return counted
+        rows = self.table.read()
+        tombstones = kept(self.tombstones.read())
+        moves = self._moves(changes, tombstones, rows, now) if "moved" in changes.columns else None
+        found = kept(newest(changes, moves))
+        size, truncates = _size(found)
+        if truncates:
+            found = kept(with_all_keys(found, rows, self.keys))
+            size, _ = _size(found)
+        where = located(rows, _sent(found, size), self.keys, self.partition_by)
+        facts = weighed(found, where, tombstones)
+        partial = "unset" in changes.columns
+        done = kept(settled(facts, None, partial=partial))
+        told = self._told(done)
+        if told.doubtful:
+            facts = done.select(facts.columns)
+            old = recalled(self._within(rows, told.doubtful), facts, self.keys)
+            done = kept(settled(facts, old, partial=partial))
+            told = self._told(done)
+        buried = remembered(tombstones, done, now, moves).where(F.col("since") >= F.lit(now - keep))
+        # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
+        attempt = f"{run}-{tombstones_version}"
+        self.tombstones.publish(buried.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
+        if told.changed or self.partition_by:
+            result = rewritten(self._within(rows, told.changed), _sent(done, size), self.keys)
+            replaced = told.changed if self.partition_by else ALL
+            self.table.publish(result, run=attempt, replace=replaced, since=table_version)
+        return told.counts
 
-    def _moves(
-        self,
-        changes: DataFrame,
-        tombstones: DataFrame,
-        rows: DataFrame,
-        now: datetime,
-        keep: Callable[[DataFrame], DataFrame],
-    ) -> Moves:
+    def _moves(self, changes: DataFrame, tombstones: DataFrame, rows: DataFrame, now: datetime) -> Moves:
         dead = changes.where("op = 'delete'").select("key").distinct()
         within = rows
         if self.partition_by:
             where = located(rows, _sent(dead, dead.count()), self.keys, self.partition_by)
             within = self._within(rows, _partitions(where))
-        return moved(changes, tombstones, keep(ending(within, changes, self.keys)), now, keep)
+        return moved(changes, tombstones, kept(ending(within, changes, self.keys)), now)
 
-    def _settled(self, facts: DataFrame, rows: DataFrame) -> DataFrame:
-        partial = "unset" in facts.columns or "columns_before" in facts.columns
-        doubtful = facts.where("doubtful")
-        partitions = _partitions(doubtful) if self.partition_by else []
-        if not partitions and (self.partition_by or doubtful.isEmpty()):
-            return settled(facts, None, partial=partial)
-        within = self._within(rows, partitions) if self.partition_by else rows
-        return settled(facts, recalled(within, facts, self.keys), partial=partial)
-
-    def _publish(self, rows: DataFrame, done: DataFrame, run: str, version: str) -> None:
-        changed = done.where("outcome IN ('updated', 'deleted') OR new IS NOT NULL")
-        if not self.partition_by:
-            if not changed.isEmpty():
-                self.table.publish(rewritten(rows, done, self.keys), run=run, replace=ALL, since=version)
-            return
-        entered = F.struct(*(F.col(f"new.`{name}`").alias(name) for name in self.partition_by))
-        left = F.when(F.col("there"), F.col("partition"))
-        both = F.array(left, F.when(F.col("new").isNotNull(), entered))
-        partitions = _partitions(changed.select(F.explode(F.array_compact(both)).alias("partition")))
-        result = rewritten(self._within(rows, partitions), done, self.keys)
-        self.table.publish(result, run=run, replace=partitions, since=version)
+    def _told(self, done: DataFrame) -> _Told:
+        """Find out in one job what became of the records, and of which partitions rows change or have to be looked at."""
+        columns = [f"`{name}`" for name in self.partition_by]
+        was = F.struct("partition.*") if columns else F.struct()
+        becomes = F.struct(*(F.col(f"new.{name}") for name in columns))
+        left = F.col("there") & F.col("outcome").isin("updated", "deleted")
+        each = F.array(
+            F.when(F.col("doubtful"), F.struct(F.lit("doubtful").alias("what"), was.alias("partition"))),
+            F.when(left, F.struct(F.lit("changed").alias("what"), was.alias("partition"))),
+            F.when(F.col("new").isNotNull(), F.struct(F.lit("changed").alias("what"), becomes.alias("partition"))),
+        )
+        touched = done.select(F.explode(F.array_compact(each)).alias("each")).select("each.*").distinct()
+        counted = counts(done).withColumnRenamed("outcome", "what")
+        found = touched.unionByName(counted, allowMissingColumns=True).collect()
+        partitions = {
+            what: [row["partition"].asDict() for row in found if row["what"] == what and row["records"] is None]
+            for what in ("doubtful", "changed")
+        }
+        return _Told({row["what"]: row["records"] for row in found if row["records"] is not None}, **partitions)
 
     def _within(self, rows: DataFrame, partitions: Sequence[Partition]) -> DataFrame:
         """Read these partitions only."""
+        if not self.partition_by:
+            return rows
         named = [values_of(self.partition_by, partition) for partition in partitions]
         return rows.where(matching(self.table.spec.schema, self.partition_by, named))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What has to be known of the settled keys before anything is published.
+
+    Attributes:
+        counts: records by outcome.
+        doubtful: partitions with rows that have to be looked at; of an unpartitioned table one without values, if any.
+        changed: partitions that lose, get or change rows, in the same way.
+    """
+
+    counts: dict[str, int]
+    doubtful: list[Partition]
+    changed: list[Partition]
 
 
 def open_target(
@@ -198,23 +215,6 @@ def _saying_nothing(changes: DataFrame, silent: Sequence[StructField], absent: S
         changes = changes.withColumn("unset", F.when(F.col("row").isNotNull(), unset))
     nulls = (F.lit(None).cast(column.dataType).alias(column.name) for column in silent)
     return changes.withColumn("row", F.when(F.col("row").isNotNull(), F.struct("row.*", *nulls)))
-
-
-@contextmanager
-def _kept() -> Iterator[Callable[[DataFrame], DataFrame]]:
-    """Keep small DataFrames that are used more than once, until the end."""
-    frames: list[DataFrame] = []
-
-    def keep(frame: DataFrame) -> DataFrame:
-        frames.append(frame.persist())
-        return frame
-
-    try:
-        yield keep
-    finally:
-        # The newest first: Spark plans again what is kept and stands on something that is not kept any more.
-        for frame in reversed(frames):
-            frame.unpersist()
 
 
 def _size(found: DataFrame) -> tuple[int, int]:
