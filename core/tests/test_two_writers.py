@@ -6,8 +6,10 @@ second one always lands between the first one's start and its switch, whatever t
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,36 @@ def test_an_undo_never_takes_back_what_another_run_published_meanwhile(table, sp
     with pytest.raises(ConcurrentUpdate):
         table.undo("two")
     assert table.publish(rows(spark, SCHEMA, []), run="two", replace=DAY).repeated
+
+
+class AtOnce:
+    """Lets two runs create their table at the same moment."""
+
+    def __init__(self):
+        self.both = threading.Barrier(2)
+
+    def before(self, happening):
+        if happening.kind == "catalog.create":
+            with suppress(threading.BrokenBarrierError):
+                self.both.wait(timeout=5)
+
+    def after(self, happening):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["parquet", "delta"])
+def test_of_two_runs_that_make_the_table_at_once_each_publishes_or_is_refused(spark, catalog, tmp_path, kind):
+    schema, parts = rows(spark, SCHEMA, []).schema, {"one": BEFORE[:1], "two": BEFORE[1:]}
+
+    def publish(name, run):
+        spec = TableSpec(catalog.table(name), schema, ("dt",), f"file://{tmp_path}/wh/{name}")
+        with suppress(ConcurrentUpdate):
+            return open_table(spark, spec, kind).publish(rows(spark, SCHEMA, parts[run]), run=run, replace=TOUCHED).run
+
+    for name in ("orders_1", "orders_2", "orders_3"):
+        with watching(AtOnce()), ThreadPoolExecutor(2) as pool:
+            published = [run for run in pool.map(publish, [name] * 2, parts) if run]
+        assert published
+        assert_same_rows(
+            spark.table(catalog.table(name)), rows(spark, SCHEMA, [row for run in published for row in parts[run]])
+        )

@@ -11,9 +11,10 @@ from pyspark.sql.types import StructType
 from gluewright_core.effects import effect
 from gluewright_core.errors import TableMismatch
 from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
+from gluewright_core.tables.creating import create_table
 from gluewright_core.tables.evolving import evolved
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
-from gluewright_core.tables.sql import columns_ddl, identifier, properties_ddl, quoted, sql_text
+from gluewright_core.tables.sql import identifier, properties_ddl, quoted, sql_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,14 +51,7 @@ class SparkCatalog(Catalog):
         )
 
     def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:  # noqa: D102
-        columns = columns_ddl(spec.schema)
-        partitioned = f" PARTITIONED BY ({', '.join(quoted(c) for c in spec.partition_by)})" if spec.partition_by else ""
-        comment = f" COMMENT {sql_text(spec.comment)}" if spec.comment else ""
-        with effect("catalog.create", spec.name):
-            self._spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {identifier(spec.name)} ({columns}) USING parquet{partitioned}"
-                f" LOCATION {sql_text(spec.location)}{comment}{properties_ddl(' TBLPROPERTIES', properties)}"
-            )
+        create_table(self._spark, spec, "parquet", properties)
 
     def evolve(self, spec: TableSpec) -> None:  # noqa: D102
         jvm: Any = self._spark._jvm

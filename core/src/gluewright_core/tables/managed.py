@@ -10,10 +10,11 @@ from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, TableMismatch
+from gluewright_core.tables.creating import create_table
 from gluewright_core.tables.evolving import added, filled, undeclared
 from gluewright_core.tables.guard import explained
 from gluewright_core.tables.interface import Table, TableSpec
-from gluewright_core.tables.sql import column_ddl, columns_ddl, identifier, quoted, sql_text
+from gluewright_core.tables.sql import column_ddl, identifier
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -65,15 +66,7 @@ class ManagedTable(Table):
         """Make the table as declared; tell whether it was there before."""
         if self._evolved():
             return True
-        spec = self.spec
-        partitioned = f" PARTITIONED BY ({', '.join(map(quoted, spec.partition_by))})" if spec.partition_by else ""
-        location = f" LOCATION {sql_text(spec.location)}" if spec.location else ""
-        comment = f" COMMENT {sql_text(spec.comment)}" if spec.comment else ""
-        with effect("catalog.create", spec.name):
-            self._spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {self._name} ({columns_ddl(spec.schema)}) USING {self.using}"
-                f"{partitioned}{location}{comment}"
-            )
+        create_table(self._spark, self.spec, self.using)
         return False
 
     def _evolved(self) -> bool:
