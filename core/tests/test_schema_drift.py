@@ -1,5 +1,6 @@
 """The drift report over all kinds of sources, and its command line."""
 
+import io
 import json
 import subprocess
 import sys
@@ -11,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from core.tests.schema_strategies import contracts
+from gluewright_core.errors import SourceInvalid
 from gluewright_core.schema import Contract
 from gluewright_core.schema.__main__ import main
 from gluewright_core.schema.drift import as_seen_by, drift
 from gluewright_core.schema.files import save_contract
-from gluewright_core.schema.reading import FACETS, Source
+from gluewright_core.schema.reading import FACETS, Source, read_source
 from gluewright_core.schema.sources.avro import to_avro
 from gluewright_core.schema.sources.cloudformation import to_cloudformation
 from gluewright_core.schema.sources.ddl import create_sql, from_ddl
@@ -140,3 +142,16 @@ def test_the_module_runs_as_a_command(everywhere):
     command = [sys.executable, "-m", "gluewright_core.schema", "drift", "orders.yaml", "ddl:o.sql"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "no drift between orders.yaml, ddl:o.sql\n"), done.stderr
+
+
+@pytest.mark.parametrize("scheme", ["s3", "s3a"])
+def test_the_footers_of_files_on_s3_are_read_and_hidden_files_are_not(s3_server, scheme):
+    bucket, footer = s3_server.bucket("lake"), io.BytesIO()
+    pq.write_table(pa.schema([("id", pa.int64()), ("at", pa.timestamp("us", "UTC"))]).empty_table(), footer)
+    for name in ("day=2024-01-05/a.parquet", "_temporary/b.parquet"):
+        body = footer.getvalue() if name.startswith("day") else b"half a file"
+        s3_server.client("s3").put_object(Bucket=bucket, Key=f"orders/{name}", Body=body)
+    source = read_source(f"parquet:{scheme}://{bucket}/orders")
+    assert source.contract.struct.simpleString() == "struct<id:bigint,at:timestamp>"
+    with pytest.raises(SourceInvalid, match="customers: cannot be listed"):
+        read_source(f"parquet:{scheme}://{bucket}/customers")

@@ -106,7 +106,9 @@ def file_schemas(uri: str) -> dict[str, StructType]:
     except ImportError as error:
         raise SchemaError("the footers of Parquet files need PyArrow: install pyarrow") from error
     try:
-        system, path = fs.FileSystem.from_uri(uri if "://" in uri else str(Path(uri).absolute()))
+        # PyArrow knows S3 by one name, Hadoop by three.
+        known = re.sub(r"^s3[an]://", "s3://", uri)
+        system, path = fs.FileSystem.from_uri(known if "://" in uri else str(Path(uri).absolute()))
         files = [path] if system.get_file_info(path).is_file else _files(fs, system, path)
     except (OSError, ArrowException) as error:
         raise SourceInvalid(f"{uri}: cannot be listed: {error}") from error
