@@ -11,6 +11,7 @@ from gluewright_testing.readme import run_examples
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
 
 
+@pytest.mark.usefixtures("interpreted")
 @pytest.mark.parametrize("page", sorted(GUIDE.glob("*.md")), ids=lambda page: page.stem)
 def test_the_examples_of_the_guide_run_and_print_what_it_says(page, spark, catalog, tmp_path):
     before = spark.conf.get("spark.sql.ansi.enabled")
