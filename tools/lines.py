@@ -2,8 +2,8 @@
 
 Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The lines run at the
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
-through. It runs also when the first one failed. They share what is exhaustive: kill points and random schedules, of which
-each line takes every second one; a line that runs alone takes all.
+through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules, of which
+each line takes every second one, and what does not depend on Spark; a line that runs alone takes all.
 """
 
 from __future__ import annotations

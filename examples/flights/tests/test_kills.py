@@ -15,7 +15,7 @@ import pytest
 
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import KILL_AT, every_kill_point
-from gluewright_testing.sharing import once
+from gluewright_testing.sharing import shared
 
 TABLES = ("flights", "flights_quarantine", "on_time")
 
@@ -70,7 +70,7 @@ def test_killed_at_every_effect_of_the_first_run_and_run_again_the_same_tables_r
     points = every_kill_point(new_one, run, same_tables, look=nothing_half_done)
     with capsys.disabled():
         print(f"\nflights, first run: {points} kill points, all converge")
-    assert points >= 35
+    assert points >= len(shared(range(70)))
 
 
 @pytest.mark.usefixtures("short_leases", "interpreted")
@@ -130,7 +130,6 @@ run.start(sys.argv[1:])
 """
 
 
-@once(1)
 def test_a_process_that_is_really_killed_leaves_what_the_next_one_finishes(new_world, tmp_path, spark):
     """Two processes die by SIGKILL, one further on than the other; the third ends. The catalog is on disk."""
     whole = new_world(last="2013-01-02")

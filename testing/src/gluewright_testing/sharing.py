@@ -27,11 +27,8 @@ def shared(items: Sequence[Item]) -> Sequence[Item]:
         >>> shared(range(700)) == range(700)  # nothing is shared unless the environment says so
         True
     """
-    given = os.environ.get(SHARE, "0/1")
-    found = re.fullmatch(r"(\d+)/(\d+)", given)
-    if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"{SHARE} is {given!r}; expected a share such as 0/2 or 1/2")
-    return items[int(found[1]) :: int(found[2])]
+    mine, shares = _share()
+    return items[mine::shares]
 
 
 def once(number: int) -> pytest.MarkDecorator:
@@ -40,9 +37,19 @@ def once(number: int) -> pytest.MarkDecorator:
     Args:
         number: which of the runs has them; any two numbers in a row are different runs.
 
+    Raises:
+        ValueError: the environment variable holds no share.
+
     Example:
         >>> pytestmark = once(1)
     """
-    _, _, shares = os.environ.get(SHARE, "0/1").partition("/")
-    mine = number % int(shares) in shared(range(int(shares)))
-    return pytest.mark.skipif(not mine, reason="another of the runs that share these tests has it")
+    mine, shares = _share()
+    return pytest.mark.skipif(number % shares != mine, reason="another of the runs that share these tests has it")
+
+
+def _share() -> tuple[int, int]:
+    given = os.environ.get(SHARE, "0/1")
+    found = re.fullmatch(r"(\d+)/(\d+)", given)
+    if not found or int(found[1]) >= int(found[2]):
+        raise ValueError(f"{SHARE} is {given!r}; expected a share such as 0/2 or 1/2")
+    return int(found[1]), int(found[2])

@@ -62,12 +62,9 @@ class ManagedTable(Table):
                 "it is now"
             )
 
-    def _create(self) -> bool:
-        """Make the table as declared; tell whether it was there before."""
-        if self._evolved():
-            return True
-        create_table(self._spark, self.spec, self.using)
-        return False
+    def _create(self) -> None:
+        if not self._evolved():
+            create_table(self._spark, self.spec, self.using)
 
     def _evolved(self) -> bool:
         """Add declared columns that the table does not have yet; tell whether there is a table."""

@@ -345,7 +345,7 @@ class Partial(Action):
         whole = F.concat(
             value.substr(1, self.first),
             self._hidden(middle),
-            F.when(F.lit(self.last == 0), "").otherwise(F.substring(value, -max(self.last, 1), max(self.last, 1))),
+            F.substring(value, -self.last, self.last) if self.last else F.lit(""),
         )
         return F.when(length > shown, whole).otherwise(self._hidden(value))
 
