@@ -1,0 +1,186 @@
+"""Look at a ledger and change it by hand: ``python -m gluewright_incremental show --state s3://lake --consumer flights``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from gluewright_core.errors import GluewrightError
+from gluewright_core.storage import open_storage
+from gluewright_incremental import by_hand
+from gluewright_incremental.by_hand import ByHandRefused, Changed, Note
+from gluewright_incremental.document import Ledger
+from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.ledger import IncrementalError
+from gluewright_incremental.shelf import Plan, Shelf
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; print what it found or did, as JSON or a line for each batch.
+
+    Args:
+        argv: the command line without the program's name.
+
+    Returns:
+        0; 1 after an error, which is told in one line.
+    """
+    asked = _parser().parse_args(argv)
+    try:
+        told = COMMANDS[asked.command](asked)
+    except (GluewrightError, IncrementalError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(f"{told if isinstance(told, str) else json.dumps(told, indent=1, ensure_ascii=False)}\n")
+    return 0
+
+
+def _show(asked: argparse.Namespace) -> Any:
+    ledger = _ledger(asked)
+    if asked.name is None:
+        return {"ledger": ledger.uri, "sources": ledger.sources()}
+    section = ledger.read()
+    if section is None:
+        raise ByHandRefused(
+            f"{ledger.uri} says nothing of {ledger.source}; it has: {', '.join(ledger.sources()) or 'no source'}"
+        )
+    body = section.as_json()
+    closed = body.pop("closed")
+    prefixes = sum(each["prefixes"] for each in closed)
+    return {"ledger": ledger.uri, "source": ledger.source, **body, "closed": {"ranges": len(closed), "prefixes": prefixes}}
+
+
+def _list(asked: argparse.Namespace) -> str:
+    ledger = _ledger(asked)
+    lines = []
+    for plan in by_hand.history(ledger, _shelf(asked)):
+        size = f"{len(plan.changes):>8} objects  {sum(each.size for each in plan.changes):>14} bytes"
+        note = f"  {plan.note['what']}, {plan.note['who']}: {plan.note['why']}" if plan.note else ""
+        late = f"  {len(plan.late)} late prefixes" if plan.late else ""
+        lines.append(f"{plan.number:>8}  {plan.at}  {plan.kind:<6}  {size}  {plan.id}{late}{note}")
+    return "\n".join(lines)
+
+
+def _late(asked: argparse.Namespace) -> Any:
+    return _plan(asked).late
+
+
+def _plan(asked: argparse.Namespace) -> Plan:
+    for plan in by_hand.history(_ledger(asked), _shelf(asked)):
+        if asked.batch in {None, plan.id, str(plan.number)}:
+            return plan
+    ledger = _ledger(asked)
+    raise ByHandRefused(f"{ledger.uri}: there is no batch {asked.batch or 'yet'} of {ledger.source}; see `list`")
+
+
+def _diff(asked: argparse.Namespace) -> Any:
+    return by_hand.difference(_incremental(asked))
+
+
+def _rewind(asked: argparse.Namespace) -> Any:
+    to = asked.to
+    if not to.isdigit():
+        numbers = [plan.number for plan in by_hand.history(_ledger(asked), _shelf(asked)) if plan.id == to]
+        if not numbers:
+            raise ByHandRefused(f"{_ledger(asked).uri}: there is no batch {to}; see `list`")
+        to = numbers[0]
+    incremental = _incremental(asked)
+    return _told(by_hand.rewind(incremental, int(to), _note(asked), accept_loss=asked.accept_loss, dry_run=asked.dry_run))
+
+
+def _reset(asked: argparse.Namespace) -> Any:
+    return _told(by_hand.reset(_incremental(asked), _note(asked), accept_loss=asked.accept_loss, dry_run=asked.dry_run))
+
+
+def _set(asked: argparse.Namespace) -> Any:
+    return _told(by_hand.set_to(_incremental(asked), asked.to, _note(asked), dry_run=asked.dry_run))
+
+
+def _mark(asked: argparse.Namespace) -> Any:
+    incremental, note = _incremental(asked), _note(asked)
+    if asked.published or asked.dropped:
+        return _told(by_hand.decide(incremental, note, published=asked.published, dry_run=asked.dry_run))
+    known, prefix = asked.known is not None, asked.known if asked.known is not None else asked.new
+    return _told(by_hand.mark(incremental, prefix, note, known=known, dry_run=asked.dry_run))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "show": _show,
+    "list": _list,
+    "late": _late,
+    "diff": _diff,
+    "set": _set,
+    "rewind": _rewind,
+    "reset": _reset,
+    "mark": _mark,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gluewright_incremental", description="Look at a ledger, or change it by hand."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    helps = {
+        "show": "what the ledger says",
+        "list": "the batches, the newest first",
+        "late": "the late data of a batch, as the partitions to process again",
+        "diff": "what the whole source has and the ledger has not, by prefix",
+        "set": "go on behind a prefix: all up to it is known, all behind it is new",
+        "rewind": "forget what the batches after one took",
+        "reset": "forget everything",
+        "mark": "call objects known or new, or decide what became of an open batch",
+    }
+    made = {name: commands.add_parser(name, help=text) for name, text in helps.items()}
+    for name, command in made.items():
+        command.add_argument("--state", required=True, help="the storage of the ledger, such as s3://lake")
+        command.add_argument("--consumer", required=True, help="whose ledger")
+        command.add_argument("--name", default=None if name == "show" else "source", help="of the source in the ledger")
+        if name in {"diff", "set", "rewind", "reset", "mark"}:
+            command.add_argument("--source", required=True, help="the folder of the objects")
+            command.add_argument("--depth", type=int, default=1, help="of prefixes, as the job has it")
+        if name in {"set", "rewind", "reset", "mark"}:
+            command.add_argument("--why", required=True, help="the reason, for those who come later")
+            command.add_argument("--who", default=getpass.getuser(), help="by default the user of this machine")
+            command.add_argument("--dry-run", action="store_true", help="tell what would be done")
+        if name in {"rewind", "reset"}:
+            command.add_argument("--accept-loss", action="store_true", help="also when objects cannot be read again")
+    made["late"].add_argument("batch", nargs="?", help="number or id; by default the last one")
+    made["set"].add_argument("--to", required=True, help="the prefix, such as dt=2013-02-03")
+    made["rewind"].add_argument("--to", required=True, help="number or id of the last batch that stays; 0 for none")
+    which = made["mark"].add_mutually_exclusive_group(required=True)
+    which.add_argument("--known", metavar="PREFIX", help="objects whose key begins so are known")
+    which.add_argument("--new", metavar="PREFIX", help="objects whose key begins so are new")
+    which.add_argument("--published", action="store_true", help="the sink has the rows of the open batch")
+    which.add_argument("--dropped", action="store_true", help="the sink has not, and the batch is given up")
+    return parser
+
+
+def _ledger(asked: argparse.Namespace) -> Ledger:
+    return Ledger(open_storage(asked.state), asked.consumer, asked.name or "source")
+
+
+def _shelf(asked: argparse.Namespace) -> Shelf:
+    return Shelf(open_storage(asked.state), asked.consumer, asked.name)
+
+
+def _incremental(asked: argparse.Namespace) -> Incremental:
+    return Incremental(
+        asked.source, consumer=asked.consumer, state=asked.state, name=asked.name, depth=asked.depth, patience=0
+    )
+
+
+def _note(asked: argparse.Namespace) -> Note:
+    return Note(asked.who, asked.why)
+
+
+def _told(done: Changed) -> dict[str, Any]:
+    return asdict(done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
