@@ -7,14 +7,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdate, ObjectNotFound, TableUnsupported
+from gluewright_core.state import Documents
+from gluewright_core.storage import open_storage, parent_uri
 from gluewright_core.tables.guard import refuse_outside
-from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, arranged
+from gluewright_core.tables.interface import (
+    ALL,
+    TOUCHED,
+    Partition,
+    Published,
+    Replace,
+    Staging,
+    TableSpec,
+    arranged,
+    require_unpublished,
+)
 from gluewright_core.tables.managed import ManagedTable
-from gluewright_core.tables.partitions import matching, values_of
+from gluewright_core.tables.partitions import Values, matching, values_of
+from gluewright_core.tables.staging import Aside, StagedFiles, discard, read_aside, set_aside
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -24,6 +37,8 @@ class DeltaTable(ManagedTable):
 
     A publish is one overwrite with ``replaceWhere``; ``txnAppId`` and ``txnVersion`` make Delta skip the same run's second
     commit even when both were under way (Delta Lake documentation, "Table batch reads and writes", "Idempotent writes").
+    Staged rows lie aside as Parquet and are written a second time when they are published. Whether others have changed the
+    same partitions meanwhile is read in the transaction log (Delta Transaction Log Protocol, "Add File and Remove File").
 
     Args:
         spark: the session, with Delta's extension and catalog.
@@ -32,8 +47,14 @@ class DeltaTable(ManagedTable):
 
     using = "delta"
 
+    def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
+        super().__init__(spark, spec)
+        parent, self._folder = parent_uri(spec.location)
+        self._storage = open_storage(parent)
+        self._documents = Documents(self._storage, f"tables/{self._folder}")
+
     def begin(self, run: str) -> str:  # noqa: D102
-        return str(self._history()[0]["version"]) if self._evolved() else ""
+        return str(self._history(1)[0]["version"]) if self._evolved() else ""
 
     def publish(  # noqa: D102
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
@@ -43,28 +64,115 @@ class DeltaTable(ManagedTable):
         known = self._has_files()
         self._create()
         mine = self._commits(run) if known else []
-        if mine and mine[0]["action"] != "undo":
-            return self._published(run, next(c for c in mine if c["action"] == "publish"), repeated=True)
+        if done := _in_effect(mine):
+            return self._published(run, done, repeated=True)
         self._refuse_later(run, since)
+        wanted = replace if isinstance(replace, Replace) else [values_of(self.spec.partition_by, each) for each in replace]
+        done = self._commit(rows, run, wanted, attempt=len(mine) + 1)
+        return self._published(run, done, repeated=mine[:1] == [done])
+
+    def _commit(self, rows: DataFrame, run: str, replace: Replace | Sequence[Values], *, attempt: int) -> dict[str, Any]:
+        """Replace partitions by rows, in one commit, and return it."""
         options = {
             "txnAppId": f"gluewright/{run}",
-            "txnVersion": str(len(mine) + 1),
+            "txnVersion": str(attempt),
             "userMetadata": _metadata(run, "publish"),
         }
         if replace is TOUCHED and self.spec.partition_by:
             options["partitionOverwriteMode"] = "dynamic"
         elif not isinstance(replace, Replace):
-            wanted = [values_of(self.spec.partition_by, partition) for partition in replace]
-            options["replaceWhere"] = matching(self.spec.schema, self.spec.partition_by, wanted)
+            options["replaceWhere"] = matching(self.spec.schema, self.spec.partition_by, replace)
             # Delta refuses rows outside too, but writes their values into the log.
             rows = refuse_outside(rows, options["replaceWhere"])
         writer = rows.write.format("delta").mode("overwrite").options(**options)
         with self._committing():
             writer.save(self.spec.location)
         done = self._history(1)
-        if done[0]["run"] != run:  # another run has published since, or an attempt of this one had
-            done = self._commits(run)
-        return self._published(run, done[0], repeated=mine[:1] == done[:1])
+        # Another run may have published since, or an attempt of this one had.
+        return done[0] if done[0]["run"] == run else self._commits(run)[0]
+
+    def published(self, run: str) -> Published | None:  # noqa: D102
+        done = _in_effect(self._commits(run)) if self.exists() else None
+        return self._published(run, done) if done else None
+
+    def stage(  # noqa: D102
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], began: str | None = None
+    ) -> Staging:
+        self._create()
+        require_unpublished(self, run)
+        if earlier := self.staged(run):
+            earlier.discard()
+        since = str(self._history(1)[0]["version"]) if began is None else began or "-1"
+        aside = set_aside(rows, self.spec, self._storage, self._folder, run, replace=replace, since=since)
+        try:
+            self._documents.write(f"staged/{run}", aside.body())
+        except ConcurrentUpdate:
+            discard(self._storage, aside.prefix)
+            raise
+        return self._staging(run, aside)
+
+    def staged(self, run: str) -> Staging | None:  # noqa: D102
+        found = self._documents.read(f"staged/{run}")
+        return self._staging(run, Aside.of(found.body)) if found and not self.published(run) else None
+
+    def _staging(self, run: str, aside: Aside) -> Staging:
+        return StagedFiles(
+            self._spark, self.spec, self._storage, run, aside, publish=self._publish_staged, discard=self._discard_staged
+        )
+
+    def _publish_staged(self, run: str, aside: Aside) -> Published:
+        mine = self._commits(run)
+        if done := _in_effect(mine):
+            self._discard_staged(run, aside)
+            return self._published(run, done, repeated=True)
+        found = self._documents.read(f"staged/{run}")
+        if found is None or found.body["prefix"] != aside.prefix:
+            raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
+        seen = self._refuse_changed(run, aside, int(aside.since))
+        rows = read_aside(self._spark, self.spec, self._storage, aside)
+        everything = aside.whole or not self.spec.partition_by
+        done = self._commit(rows, run, ALL if everything else list(aside.targets), attempt=len(mine) + 1)
+        try:
+            self._refuse_changed(run, aside, seen, until=int(done["version"]) - 1)
+        except ConcurrentUpdate:
+            # Delta compares with what was there when its own transaction began: these came after our look and before it.
+            self.undo(run)
+            raise
+        self._discard_staged(run, aside)
+        return self._published(run, done)
+
+    def _discard_staged(self, run: str, aside: Aside) -> None:
+        found = self._documents.read(f"staged/{run}")
+        if found and found.body["prefix"] == aside.prefix:
+            self._documents.delete(f"staged/{run}")
+            discard(self._storage, aside.prefix)
+
+    def _refuse_changed(self, run: str, aside: Aside, since: int, *, until: int | None = None) -> int:
+        """Refuse to publish over commits that changed the partitions after a version, and return the last version seen."""
+        until = int(self._history(1)[0]["version"]) if until is None else until
+        for version in range(since + 1, until + 1):
+            changed = self._changed(version)
+            if changed is None or (changed if aside.whole else changed & set(aside.targets)):
+                raise ConcurrentUpdate(
+                    f"{self.spec.name}: version {version} changed the same partitions after run {run} began; run it again "
+                    "on the table as it is now"
+                )
+        return until
+
+    def _changed(self, version: int) -> set[Values] | None:
+        """List the partitions whose rows a commit changed; None when its log does not tell (any more)."""
+        columns = self.spec.partition_by
+        try:
+            log, _ = self._storage.read(f"{self._folder}/_delta_log/{version:020d}.json")
+        except ObjectNotFound:
+            return None
+        if any("timestamp" in self.spec.schema[column].dataType.typeName() for column in columns):
+            return None  # the log spells times in more than one way
+        actions = [action for line in log.decode().splitlines() for action in json.loads(line).items()]
+        files = [action for kind, action in actions if kind in {"add", "remove"} and action.get("dataChange", True)]
+        if not all(set(columns) <= set(file.get("partitionValues") or {}) for file in files):
+            return None
+        return {tuple(file["partitionValues"][column] or None for column in columns) for file in files}
 
     def undo(self, run: str) -> Published:  # noqa: D102
         history = self._history() if self.exists() else []
@@ -128,6 +236,13 @@ def _mark(metadata: str | None) -> dict[str, str | None]:
         return {"run": mark["gluewright.run"], "action": mark["action"]}
     except (ValueError, KeyError, TypeError):
         return {"run": None, "action": None}
+
+
+def _in_effect(commits: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Find a run's publish among its commits, newest first; None when it was taken back."""
+    if not commits or commits[0]["action"] == "undo":
+        return None
+    return next(commit for commit in commits if commit["action"] == "publish")
 
 
 def _effective_version(history: Sequence[dict[str, Any]]) -> int:

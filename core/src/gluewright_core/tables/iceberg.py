@@ -2,20 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
+from gluewright_core.tables.evolving import filled
 from gluewright_core.tables.guard import refuse_outside
-from gluewright_core.tables.interface import TOUCHED, Partition, Published, Replace, arranged
+from gluewright_core.tables.interface import (
+    ALL,
+    TOUCHED,
+    Partition,
+    Published,
+    Replace,
+    Staging,
+    arranged,
+    require_unpublished,
+)
 from gluewright_core.tables.managed import ManagedTable
-from gluewright_core.tables.partitions import matching, values_of
+from gluewright_core.tables.partitions import Values, matching, name_of, value_text, values_of
+from gluewright_core.tables.sql import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameWriterV2
 
 RUN = "gluewright.run"
 UNDONE = "gluewright.undone"
+STAGED = "gluewright.staged"
+
+
+def branch_of(run: str) -> str:
+    """Name the branch that holds what a run has staged."""
+    return f"gluewright_{run}"
+
+
+class StagedBranch(Staging):
+    """Staged rows of an Iceberg table: the newest snapshot of a branch.
+
+    Args:
+        table: the table.
+        run: the run that staged.
+        snapshot: Iceberg's snapshot.
+        told: what was noted with it: which partitions are replaced, and the main branch's snapshot at the start.
+    """
+
+    def __init__(self, table: IcebergTable, run: str, snapshot: Any, told: dict[str, Any]) -> None:
+        self.table, self.run = table.spec.name, run
+        self.count = int(snapshot.summary().get("added-records") or 0)
+        self.snapshot, self.since = int(snapshot.snapshotId()), str(told["since"])
+        self.replace: Replace | list[Values] = (
+            Replace(told["replace"]) if isinstance(told["replace"], str) else [tuple(each) for each in told["replace"]]
+        )
+        self._table = table
+
+    @property
+    def rows(self) -> DataFrame:  # noqa: D102
+        return self._table._staged_rows(self)
+
+    @property
+    def partitions(self) -> Mapping[str, str]:  # noqa: D102
+        return self._table._staged_partitions(self)
+
+    def publish(self) -> Published:  # noqa: D102
+        return self._table._publish_staged(self.run, self)
+
+    def discard(self) -> None:  # noqa: D102
+        self._table._drop(self.run, self.snapshot)
 
 
 class IcebergTable(ManagedTable):
@@ -24,6 +77,9 @@ class IcebergTable(ManagedTable):
     A publish is one overwrite commit under serializable isolation, checked from the snapshot that was current when it began
     (Apache Iceberg documentation, "Spark Writes"). Iceberg accepts rows outside an overwrite's filter and would leave them
     beside what is there; they are refused here. A run is recognised by the snapshots that are still kept.
+
+    Staged rows are a snapshot on a branch of their own. Publishing commits the same data files to the main branch, as
+    cherry-picking does (Apache Iceberg documentation, "Branching and Tagging"), so nothing is written twice.
 
     Args:
         spark: the session, with an Iceberg catalog.
@@ -43,13 +99,128 @@ class IcebergTable(ManagedTable):
         if done := self._snapshot_of(run):
             return self._published(run, done, repeated=True)
         self._refuse_later(run, since)
-        inside = "true"
-        if not isinstance(replace, Replace):
-            wanted = [values_of(self.spec.partition_by, partition) for partition in replace]
-            inside = matching(self.spec.schema, self.spec.partition_by, wanted)
-            rows = refuse_outside(rows, inside)
-        self._commit(rows, inside, {RUN: run}, dynamic=replace is TOUCHED and bool(self.spec.partition_by))
+        self._commit(rows, self._inside(self._wanted(replace)), {RUN: run})
         return self._published(run, self._snapshot_of(run) or {})
+
+    def published(self, run: str) -> Published | None:  # noqa: D102
+        done = self._snapshot_of(run) if self.exists() else None
+        return self._published(run, done) if done else None
+
+    def stage(  # noqa: D102
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], began: str | None = None
+    ) -> Staging:
+        rows = arranged(rows, self.spec)
+        self._create()
+        require_unpublished(self, run)
+        self._drop(run)
+        wanted = self._wanted(replace)
+        told = wanted.value if isinstance(wanted, Replace) else wanted
+        since = str(self._current() or "") if began is None else began
+        self._change(lambda table: table.manageSnapshots().createBranch(branch_of(run)).commit())
+        marks = {STAGED: json.dumps({"replace": told, "since": since})}
+        try:
+            self._commit(rows, self._inside(wanted), marks, branch=branch_of(run))
+        except Exception:
+            self._drop(run)
+            raise
+        found = self.staged(run)
+        if found is None:
+            raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
+        return found
+
+    def staged(self, run: str) -> Staging | None:  # noqa: D102
+        if not self.exists() or self.published(run):
+            return None
+        snapshot = self._loaded().snapshot(branch_of(run))
+        told = snapshot and snapshot.summary().get(STAGED)
+        # A run that died may have made the branch and not written to it.
+        return StagedBranch(self, run, snapshot, json.loads(told)) if told else None
+
+    def _wanted(self, replace: Replace | Sequence[Partition]) -> Replace | list[Values]:
+        if isinstance(replace, Replace):
+            return replace if self.spec.partition_by else ALL
+        return [values_of(self.spec.partition_by, partition) for partition in replace]
+
+    def _inside(self, wanted: Replace | Sequence[Values]) -> str | None:
+        """Write as SQL which rows are replaced; None for those of the partitions that have new ones."""
+        if isinstance(wanted, Replace):
+            return "true" if wanted is ALL else None
+        return matching(self.spec.schema, self.spec.partition_by, wanted)
+
+    def _publish_staged(self, run: str, staged: StagedBranch) -> Published:
+        """Commit the data files of a branch to main, under the rules of a publish that began with the branch."""
+        if done := self._snapshot_of(run):
+            return self._published(run, done, repeated=True)
+        inside = self._inside(staged.replace)
+        where = None if inside is None else self._expression(inside)
+
+        def to_main(table: Any) -> None:
+            branch = table.snapshot(branch_of(run))
+            if branch is None or branch.snapshotId() != staged.snapshot:
+                raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
+            both = table.newTransaction()
+            commit = both.newReplacePartitions() if where is None else both.newOverwrite().overwriteByRowFilter(where)
+            if staged.since:
+                commit = commit.validateFromSnapshot(int(staged.since))
+            files = branch.addedDataFiles(table.io()).iterator()
+            while files.hasNext():
+                commit.addFile(files.next())
+            commit.validateNoConflictingData().validateNoConflictingDeletes().set(RUN, run).commit()
+            both.manageSnapshots().removeBranch(branch_of(run)).commit()
+            both.commitTransaction()
+
+        self._change(to_main)
+        return self._published(run, self._snapshot_of(run) or {})
+
+    def _staged_rows(self, staged: StagedBranch) -> DataFrame:
+        rows = self._spark.read.option("versionAsOf", str(staged.snapshot)).table(self.spec.name)
+        within = self._written(staged) if staged.replace is TOUCHED else staged.replace
+        return filled(rows.where(self._inside(within) or "true"), self.spec.row_schema)
+
+    def _staged_partitions(self, staged: StagedBranch) -> dict[str, str]:
+        columns = self.spec.partition_by
+        if not columns:
+            return {name_of(columns, ()): "written" if staged.count else "emptied"}
+        emptied = {} if isinstance(staged.replace, Replace) else dict.fromkeys(staged.replace, "emptied")
+        every = emptied | dict.fromkeys(self._written(staged), "written")
+        return {name_of(columns, values): what for values, what in every.items()}
+
+    def _written(self, staged: StagedBranch) -> list[Values]:
+        """List the partitions of the files that a staged snapshot has added."""
+        entries = self._spark.read.option("versionAsOf", str(staged.snapshot)).table(f"{self.spec.name}.entries")
+        added = entries.where(f"status = 1 AND snapshot_id = {staged.snapshot}")
+        found = added.select([f"data_file.partition.{quoted(column)}" for column in self.spec.partition_by]).distinct()
+        return [tuple(value_text(value) for value in row) for row in found.collect()]
+
+    def _drop(self, run: str, snapshot: int | None = None) -> None:
+        """Remove a run's branch; only if it has the snapshot, where one is told."""
+        table, branch = self._loaded(), branch_of(run)
+        found = table.snapshot(branch) if table.refs().containsKey(branch) else None
+        if found is not None and snapshot in {None, int(found.snapshotId())}:
+            self._change(lambda table: table.manageSnapshots().removeBranch(branch).commit())
+
+    def _change(self, change: Callable[[Any], None]) -> None:
+        """Commit a change to the table's newest metadata, again when another commit was first.
+
+        Iceberg itself tries again to commit rows, but not branches. What contradicts another commit is found each time.
+        """
+        for pause in (0.1, 0.2, 0.4, 0.8, 1.6, None):
+            try:
+                with self._committing():
+                    change(self._loaded())
+                return
+            except ConcurrentUpdate as error:
+                if pause is None or "CommitFailedException" not in str(error.__cause__):
+                    raise
+            time.sleep(pause)
+
+    def _expression(self, sql: str) -> Any:
+        """Translate a predicate into Iceberg's own form, by what Iceberg's procedures use for theirs."""
+        jvm: Any = self._spark._jvm
+        jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
+        converter = jvm.org.apache.spark.sql.execution.datasources.SparkExpressionConverter
+        resolved = converter.collectResolvedSparkExpression(jspark, self._name, sql)
+        return converter.convertToIcebergExpression(resolved)
 
     def undo(self, run: str) -> Published:  # noqa: D102
         done = self._snapshot_of(run) if self.exists() else None
@@ -61,7 +232,7 @@ class IcebergTable(ManagedTable):
             raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
         if done["parent_id"] is None:
             empty = self._spark.createDataFrame([], self.spec.row_schema)
-            self._commit(empty, "true", {UNDONE: run}, dynamic=False)
+            self._commit(empty, "true", {UNDONE: run})
         else:
             self._roll_back(done["snapshot_id"], done["parent_id"])
         return Published(self.spec.name, run, 0, {})
@@ -77,16 +248,19 @@ class IcebergTable(ManagedTable):
             back = jvm.org.apache.iceberg.TableMetadata.buildFrom(base).setBranchSnapshot(parent, "main").build()
             operations.commit(base, back)  # refused when another commit was first
 
-    def _commit(self, rows: DataFrame, inside: str, properties: dict[str, str], *, dynamic: bool) -> None:
+    def _commit(self, rows: DataFrame, inside: str | None, properties: dict[str, str], *, branch: str = "") -> None:
         from pyspark.sql import functions as F  # noqa: PLC0415
 
-        writer: DataFrameWriterV2 = rows.writeTo(self.spec.name).option("isolation-level", "serializable")
-        if current := self._current():
+        target = f"{self._name}.{quoted(f'branch_{branch}')}" if branch else self.spec.name
+        if inside not in {None, "true"}:
+            rows = refuse_outside(rows, str(inside))
+        writer: DataFrameWriterV2 = rows.writeTo(target).option("isolation-level", "serializable")
+        if current := self._current(branch or "main"):
             writer = writer.option("validate-from-snapshot-id", str(current))
         for key, value in properties.items():
             writer = writer.option(f"snapshot-property.{key}", value)
         with self._committing():
-            if dynamic:
+            if inside is None:
                 writer.overwritePartitions()
             else:
                 writer.overwrite(F.expr(inside))
@@ -99,8 +273,8 @@ class IcebergTable(ManagedTable):
         loaded.refresh()
         return loaded
 
-    def _current(self) -> int | None:
-        snapshot = self._loaded().currentSnapshot()
+    def _current(self, branch: str = "main") -> int | None:
+        snapshot = self._loaded().snapshot(branch)
         return int(snapshot.snapshotId()) if snapshot else None
 
     def _snapshot_of(self, run: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import StructField, StructType
 
-from gluewright_core.errors import TableMismatch
+from gluewright_core.errors import RunRepeated, TableMismatch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -88,6 +88,45 @@ class Published:
     repeated: bool = False
 
 
+class Staging(ABC):
+    """Rows that were written and are not published: what :meth:`Table.stage` makes and :meth:`Table.staged` finds again.
+
+    No reader of the table sees them. They wait as long as it takes, in this process or for another one.
+
+    Attributes:
+        table: its name.
+        run: the run that staged.
+        count: how many rows are staged.
+    """
+
+    table: str
+    run: str
+    count: int
+
+    @property
+    @abstractmethod
+    def rows(self) -> DataFrame:
+        """The staged rows, as the table will have them."""
+
+    @property
+    @abstractmethod
+    def partitions(self) -> Mapping[str, str]:
+        """The partitions that will be replaced, as in :class:`Published`: ``written`` or ``emptied``."""
+
+    @abstractmethod
+    def publish(self) -> Published:
+        """Let readers see the rows, in the same switch as :meth:`Table.publish`. Done twice, it changes nothing.
+
+        Raises:
+            ConcurrentUpdate: another run published some of the same partitions since the rows were staged, or the rows were
+                discarded. Nothing was published; discard them, and stage again from the table as it is now.
+        """
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Take the rows away, if they have not been published. Done twice, it changes nothing."""
+
+
 class Table(ABC):
     """One table: read it, publish to it, take a publish back.
 
@@ -160,6 +199,38 @@ class Table(ABC):
         """
 
     @abstractmethod
+    def published(self, run: str) -> Published | None:
+        """Look up what a run has published; None when it has not, when it was taken back, or is forgotten."""
+
+    @abstractmethod
+    def stage(
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], began: str | None = None
+    ) -> Staging:
+        """Write rows as for a publish, and let no reader see them yet, so that they can be looked at.
+
+        Staging the same run again replaces what it had staged.
+
+        Args:
+            rows: as for :meth:`publish`.
+            run: as for :meth:`publish`.
+            replace: as for :meth:`publish`.
+            began: what :meth:`begin` told before the partitions were read, for rows that were made from their old ones. A
+                publish of the same partitions since then is a conflict; without it, since now.
+
+        Returns:
+            The rows, to look at and then to publish or to discard.
+
+        Raises:
+            RunRepeated: the run has published.
+            RowsOutsidePartitions: rows belong to partitions that are not listed.
+            TableMismatch: the rows do not have the table's columns.
+        """
+
+    @abstractmethod
+    def staged(self, run: str) -> Staging | None:
+        """Find what a run has staged and neither published nor discarded, also in another process; else None."""
+
+    @abstractmethod
     def undo(self, run: str) -> Published:
         """Take back what a run published, while no later run has replaced the same partitions.
 
@@ -167,6 +238,16 @@ class Table(ABC):
             ConcurrentUpdate: a later publish replaced some of them.
             TableUnsupported: the table kind keeps no old rows, or they have been swept.
         """
+
+
+def require_unpublished(table: Table, run: str) -> None:
+    """Refuse to stage for a run that has published.
+
+    Raises:
+        RunRepeated: it has.
+    """
+    if table.published(run):
+        raise RunRepeated(f"{table.spec.name}: run {run} has published already; undo it first, or stage as another run")
 
 
 def arranged(rows: DataFrame, spec: TableSpec) -> DataFrame:

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql.types import StructField, StructType
 
-from gluewright_core.errors import (
-    ConcurrentUpdate,
-    PublishTakenOver,
-    RowsOutsidePartitions,
-    TableMismatch,
-    TableUnsupported,
-)
+from gluewright_core.errors import ConcurrentUpdate, PublishTakenOver, TableMismatch, TableUnsupported
 from gluewright_core.state import utc_now
 from gluewright_core.storage import open_storage, parent_uri
 from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable
 from gluewright_core.tables.evolving import added, alike, evolved, filled, undeclared
-from gluewright_core.tables.interface import ALL, Partition, Published, Replace, Table, TableSpec
+from gluewright_core.tables.interface import (
+    Partition,
+    Published,
+    Replace,
+    Staging,
+    Table,
+    TableSpec,
+    require_unpublished,
+)
 from gluewright_core.tables.partitions import Values, name_of
-from gluewright_core.tables.staging import discard, targets, write_aside
+from gluewright_core.tables.staging import Aside, StagedFiles, discard, set_aside
 from gluewright_core.tables.switching import Receipt, Switching
 
 if TYPE_CHECKING:
@@ -75,33 +77,79 @@ class ParquetTable(Table):
     def publish(  # noqa: D102
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
     ) -> Published:
-        self._prepare()
-        with suppress(ConcurrentUpdate):  # another run is switching now: whether it matters is found out below
-            self._switching.settle(run)
+        self._be_ready(run)
         if done := self._switching.receipt(run):
             return self._published(done, repeated=True)
-        began = self._switching.version() if since is None else int(since)
-        staged = write_aside(rows, self.spec, self._storage, self._folder, run)
+        aside = self._set_aside(rows, run, replace, since)
         try:
-            wanted = targets(staged, self.spec, replace)
-            uris = {values: prefix and self._uri(prefix) for values, prefix in wanted.items()}
-            receipt = self._switching.publish(
-                run, uris, since=began, rows=staged.rows, whole=replace is ALL, alone=since is not None
-            )
+            return self._switch(run, aside, alone=since is not None)
         except PublishTakenOver:
             raise
-        except (ConcurrentUpdate, RowsOutsidePartitions, TableMismatch):
+        except ConcurrentUpdate:
             # A refusal has decided nothing, so nobody needs the files. After any other failure the plan may still.
-            discard(self._storage, staged.prefix)
+            discard(self._storage, aside.prefix)
             raise
-        self._forget_cached()
-        return self._published(receipt)
+
+    def published(self, run: str) -> Published | None:  # noqa: D102
+        done = self._switching.receipt(run)
+        return self._published(done) if done else None
+
+    def stage(  # noqa: D102
+        self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], began: str | None = None
+    ) -> Staging:
+        self._be_ready(run)
+        require_unpublished(self, run)
+        if earlier := self.staged(run):
+            earlier.discard()
+        aside = self._set_aside(rows, run, replace, began)
+        try:
+            self._switching.stage(run, aside.body())
+        except ConcurrentUpdate:
+            discard(self._storage, aside.prefix)
+            raise
+        return self._staging(run, aside)
+
+    def staged(self, run: str) -> Staging | None:  # noqa: D102
+        found = self._switching.staged(run)
+        return self._staging(run, Aside.of(found)) if found else None
 
     def undo(self, run: str) -> Published:  # noqa: D102
         back = self._switching.undo(run)
         self._forget_cached()
         names = {self._name(move.partition): "written" if move.after else "emptied" for move in back}
         return Published(self.spec.name, run, 0, names)
+
+    def _be_ready(self, run: str) -> None:
+        self._prepare()
+        with suppress(ConcurrentUpdate):  # another run is switching now: whether it matters is found out at the switch
+            self._switching.settle(run)
+
+    def _set_aside(self, rows: DataFrame, run: str, replace: Replace | Sequence[Partition], since: str | None) -> Aside:
+        since = str(self._switching.version()) if since is None else since
+        return set_aside(rows, self.spec, self._storage, self._folder, run, replace=replace, since=since)
+
+    def _switch(self, run: str, aside: Aside, *, alone: bool = False, staged: str = "") -> Published:
+        uris = {values: prefix and self._uri(prefix) for values, prefix in aside.targets.items()}
+        receipt = self._switching.publish(
+            run, uris, since=int(aside.since), rows=aside.rows, whole=aside.whole, alone=alone, staged=staged
+        )
+        self._forget_cached()
+        return self._published(receipt)
+
+    def _staging(self, run: str, aside: Aside) -> Staging:
+        return StagedFiles(
+            self._spark, self.spec, self._storage, run, aside, publish=self._publish_staged, discard=self._discard_staged
+        )
+
+    def _publish_staged(self, run: str, aside: Aside) -> Published:
+        self._be_ready(run)
+        if done := self._switching.receipt(run):
+            return self._published(done, repeated=True)
+        return self._switch(run, aside, staged=aside.prefix)
+
+    def _discard_staged(self, run: str, aside: Aside) -> None:
+        if self._switching.unstage(run, aside.prefix):
+            discard(self._storage, aside.prefix)
 
     def _prepare(self) -> None:
         found = self._catalog.table(self.spec.name)

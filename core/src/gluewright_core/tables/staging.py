@@ -7,19 +7,20 @@ one run apart. Nothing of this is visible to a reader until it is published.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import RowsOutsidePartitions
+from gluewright_core.errors import RowsOutsidePartitions, TableMismatch
+from gluewright_core.state import Body
 from gluewright_core.storage import Storage
 from gluewright_core.tables.guard import explained, refuse_empty_text
-from gluewright_core.tables.interface import Partition, Replace, TableSpec, arranged
+from gluewright_core.tables.interface import ALL, Partition, Published, Replace, Staging, TableSpec, arranged
 from gluewright_core.tables.partitions import Values, name_of, parse_path, values_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 RUNS = "gluewright-runs"
 
@@ -37,6 +38,133 @@ class Staged:
     prefix: str
     partitions: dict[Values, str]
     rows: int
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Rows written aside for partitions that they are to replace.
+
+    Attributes:
+        prefix: of the attempt's files, as a key with a trailing ``/``.
+        rows: how many were written.
+        targets: each partition to replace, with the prefix of its files; None for one that is emptied.
+        whole: whether every other partition is emptied too.
+        since: the table's version at the start: another run that has published the same partitions since is a conflict.
+    """
+
+    prefix: str
+    rows: int
+    targets: Mapping[Values, str | None]
+    whole: bool
+    since: str
+
+    def body(self) -> Body:
+        """Give what :meth:`of` reads."""
+        targets = [[list(values), prefix] for values, prefix in self.targets.items()]
+        return {"prefix": self.prefix, "rows": self.rows, "targets": targets, "whole": self.whole, "since": self.since}
+
+    @classmethod
+    def of(cls, body: Body) -> Aside:
+        """Read what :meth:`body` gave."""
+        targets = {tuple(values): prefix for values, prefix in body["targets"]}
+        return cls(body["prefix"], body["rows"], targets, body["whole"], body["since"])
+
+    def partitions(self, columns: Sequence[str]) -> dict[str, str]:
+        """Name the partitions, each with what becomes of it: ``written`` or ``emptied``."""
+        return {name_of(columns, values): "written" if prefix else "emptied" for values, prefix in self.targets.items()}
+
+
+class StagedFiles(Staging):
+    """Staged rows that lie aside as Parquet.
+
+    Args:
+        spark: the session.
+        spec: of the table.
+        storage: the folder beside the table.
+        run: the run that staged.
+        aside: where the rows are.
+        publish: publishes them.
+        discard: takes them away.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        spec: TableSpec,
+        storage: Storage,
+        run: str,
+        aside: Aside,
+        *,
+        publish: Callable[[str, Aside], Published],
+        discard: Callable[[str, Aside], None],
+    ) -> None:
+        self.table, self.run, self.count = spec.name, run, aside.rows
+        self._spark, self._spec, self._storage, self._aside = spark, spec, storage, aside
+        self._publish, self._discard = publish, discard
+
+    @property
+    def rows(self) -> DataFrame:  # noqa: D102
+        return read_aside(self._spark, self._spec, self._storage, self._aside)
+
+    @property
+    def partitions(self) -> Mapping[str, str]:  # noqa: D102
+        return self._aside.partitions(self._spec.partition_by)
+
+    def publish(self) -> Published:  # noqa: D102
+        return self._publish(self.run, self._aside)
+
+    def discard(self) -> None:  # noqa: D102
+        self._discard(self.run, self._aside)
+
+
+def set_aside(
+    rows: DataFrame,
+    spec: TableSpec,
+    storage: Storage,
+    folder: str,
+    run: str,
+    *,
+    replace: Replace | Sequence[Partition],
+    since: str,
+) -> Aside:
+    """Write a run's rows aside for the partitions that they are to replace.
+
+    Args:
+        rows: with the table's columns.
+        spec: of the table.
+        storage: the folder beside the table.
+        folder: the table's folder name.
+        run: the run's id.
+        replace: which partitions.
+        since: the table's version at the run's start.
+
+    Raises:
+        RowsOutsidePartitions: rows belong to other partitions. Nothing is left of them.
+        TableMismatch: the rows do not fit the table, or a partition is not named by the partition columns.
+    """
+    staged = write_aside(rows, spec, storage, folder, run)
+    try:
+        wanted = targets(staged, spec, replace)
+    except (RowsOutsidePartitions, TableMismatch):
+        discard(storage, staged.prefix)
+        raise
+    return Aside(staged.prefix, staged.rows, wanted, replace is ALL, since)
+
+
+def read_aside(spark: SparkSession, spec: TableSpec, storage: Storage, aside: Aside) -> DataFrame:
+    """Read rows that were written aside; exactly these files or none: one that is taken away meanwhile fails the reader.
+
+    Args:
+        spark: the session.
+        spec: of the table.
+        storage: the folder beside the table.
+        aside: where the rows are.
+    """
+    found = [storage.uri_of(found.key) for found in storage.list_objects(aside.prefix) if found.key.endswith(".parquet")]
+    if not found:
+        return spark.createDataFrame([], spec.row_schema)
+    rows = spark.read.schema(spec.schema).option("basePath", storage.uri_of(aside.prefix.rstrip("/"))).parquet(*found)
+    return rows.select([f"`{name}`" for name in spec.schema.names])
 
 
 def write_aside(rows: DataFrame, spec: TableSpec, storage: Storage, folder: str, run: str) -> Staged:

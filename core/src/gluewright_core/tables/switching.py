@@ -5,6 +5,7 @@ Beside the table's folder, under ``_gluewright/tables/<table>/``, lie
 - ``head``: the version (how many publishes there have been), the plan being applied now if any, and the latest plans;
 - ``plans/<...>``: each publish's moves, written once and never changed;
 - ``runs/<run>``: a run's receipt, by which the same run is recognised when it publishes again;
+- ``staged/<run>``: files that a run has written aside and may publish later;
 - ``lease``: who may change the head and the catalog now.
 
 A publish takes the lease; finishes the plan of a run that died, if the head names one; compares the plans since its own
@@ -26,7 +27,7 @@ from typing import Any
 
 from gluewright_core import state
 from gluewright_core.errors import ConcurrentUpdate, PublishTakenOver, TableUnsupported
-from gluewright_core.state import Document, Documents, Lease, utc_now
+from gluewright_core.state import Body, Document, Documents, Lease, utc_now
 from gluewright_core.storage import Storage
 from gluewright_core.tables.catalog import Catalog, Move, same_location
 from gluewright_core.tables.partitions import Values, name_of
@@ -88,6 +89,41 @@ class Switching:
         found = self._documents.read(f"runs/{run}")
         return None if found is None or found.body["undone"] else Receipt(**found.body)
 
+    def staged(self, run: str) -> Body | None:
+        """Look up what a run has staged; None when nothing is, or when it is published."""
+        found = None if self.receipt(run) else self._documents.read(f"staged/{run}")
+        return found.body if found else None
+
+    def stage(self, run: str, body: Body) -> None:
+        """Note the files that a run has written aside, to be published later.
+
+        Args:
+            run: the run's id.
+            body: what there is to know; ``prefix`` tells these files from those of another attempt.
+
+        Raises:
+            ConcurrentUpdate: another attempt of the run has staged meanwhile. Nothing was noted.
+        """
+        self._documents.write(f"staged/{run}", body)
+
+    def unstage(self, run: str, prefix: str) -> bool:
+        """Forget what a run has staged, so that it cannot be published any more.
+
+        Returns:
+            Whether the files are nobody's now: not when they were published, or forgotten before.
+
+        Raises:
+            ConcurrentUpdate: another run is publishing now. Nothing was forgotten.
+        """
+        with self._lease(run) as lease:
+            self._finish(lease, self._documents.read("head"))
+            if not self._is_staged(run, prefix):
+                return False
+            # Also when it was undone: readers may still use the files.
+            ever_published = self._documents.read(f"runs/{run}") is not None
+            self._documents.delete(f"staged/{run}")
+            return not ever_published
+
     def moves(self, receipt: Receipt) -> list[Move]:
         """Look up the moves of a publish."""
         return self._read_plan(receipt.plan)[1]
@@ -112,6 +148,7 @@ class Switching:
         rows: int,
         whole: bool = False,
         alone: bool = False,
+        staged: str = "",
     ) -> Receipt:
         """Move partitions to their new locations.
 
@@ -122,6 +159,7 @@ class Switching:
             rows: how many rows the run has written, for its receipt.
             whole: the whole table is replaced: partitions that are not among the targets are dropped.
             alone: a move of any other partition since the run's start is a conflict too.
+            staged: the prefix of files that were staged; they must still be.
 
         Returns:
             The receipt.
@@ -133,11 +171,16 @@ class Switching:
             head = self._finish(lease, self._documents.read("head"))
             if done := self.receipt(run):
                 return done
+            if staged and not self._is_staged(run, staged):
+                raise ConcurrentUpdate(f"{self._table}: what run {run} had staged was discarded; stage it again")
             self._refuse_conflicts(run, head, since, None if whole or alone else set(targets))
             current = self._catalog.locations(self._table, None if whole else list(targets))
             wanted = {**dict.fromkeys(current), **targets} if whole else targets
             moves = [Move(partition, current.get(partition), after) for partition, after in wanted.items()]
-            return self._decide_and_apply(lease, head, run, moves, rows)
+            receipt = self._decide_and_apply(lease, head, run, moves, rows)
+            if staged:
+                self._documents.delete(f"staged/{run}")
+            return receipt
 
     def undo(self, run: str) -> list[Move]:
         """Move a run's partitions back to where they were.
@@ -165,6 +208,10 @@ class Switching:
             back = [Move(move.partition, move.after, move.before) for move in done]
             self._decide_and_apply(lease, head, run, back, receipt.rows, undone=True)
             return back
+
+    def _is_staged(self, run: str, prefix: str) -> bool:
+        found = self._documents.read(f"staged/{run}")
+        return found is not None and found.body["prefix"] == prefix
 
     def _lease(self, run: str) -> Lease:
         return Lease(self._documents, "lease", holder=run, clock=self._clock, patience=self._patience)
