@@ -1,9 +1,10 @@
-"""Run pytest on both Spark lines: ``hatch run test [pytest's arguments]``.
+"""Run pytest on both Spark lines: ``hatch run test [--whole] [pytest's arguments]``.
 
 Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The lines run at the
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
 through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules, of which
-each line takes every second one, and what does not depend on Spark; a line that runs alone takes all.
+each line takes every second one, and what does not depend on Spark. Of its kill points and schedules a line takes a third,
+another one with each commit; with ``--whole``, and when a line runs by ``hatch run spark35:pytest``, all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import IO
 
 from tools.hatch import hatch, outside
 
+SHARE, PART, PARTS = "GLUEWRIGHT_SHARE", "GLUEWRIGHT_PART", 3
 # The environment of each line and the Python of its Glue version.
 LINES = {"spark35": "3.11", "spark41": "3.13"}
 _PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped|deselected).* in [\d.]+s.*?)(?: =+)?\s*$")
@@ -41,10 +43,14 @@ def main() -> int:
     """Run what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(prog="hatch run test", add_help=False, allow_abbrev=False)
     parser.add_argument("--line", choices=list(LINES), action="append", help="only this Spark line")
+    parser.add_argument("--whole", action="store_true", help="every kill point and schedule, not a third of them")
     chosen, pytest_arguments = parser.parse_known_args()
     # Environments are made one after the other; then all lines start, and are shown in turn.
     lines = chosen.line or list(LINES)
-    runs = [_start(line, pytest_arguments, f"{number}/{len(lines)}") for number, line in enumerate(lines)]
+    part = "0/1" if chosen.whole else _part()
+    print("Kill points and schedules:", "all" if chosen.whole else f"part {part}, all with --whole", flush=True)
+    shares = [{SHARE: f"{number}/{len(lines)}", PART: part} for number in range(len(lines))]
+    runs = [_start(line, pytest_arguments, share) for line, share in zip(lines, shares, strict=True)]
     outcomes = [_outcome(run) for run in runs]
     print()
     for outcome in outcomes:
@@ -66,8 +72,14 @@ class _Run:
     printed: IO[bytes]
 
 
-def _start(line: str, pytest_arguments: list[str], share: str) -> _Run:
-    environment = outside() | {"GLUEWRIGHT_SHARE": share}
+def _part() -> str:
+    """Choose a third by the commit: the same as long as it is the same commit, so that a failure can be seen again."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return f"{int(asked.stdout.strip() or '0', 16) % PARTS}/{PARTS}"
+
+
+def _start(line: str, pytest_arguments: list[str], share: dict[str, str]) -> _Run:
+    environment = outside() | share
     if python := find_python(LINES[line]):
         environment["HATCH_PYTHON"] = python
     versions = _versions(line, environment)

@@ -4,14 +4,15 @@ import pytest
 
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
-from gluewright_testing.sharing import SHARE, shared
+from gluewright_testing.sharing import PART, SHARE, shared
 
 KEYS = ["a", "b", "c"]
 
 
-def visited(monkeypatch, share):
+def visited(monkeypatch, share, part="0/1"):
     """Run a job of three writes with this share; returns what each dead attempt left, and how many points that was."""
     monkeypatch.setenv(SHARE, share)
+    monkeypatch.setenv(PART, part)
     left = []
 
     def job(world):
@@ -33,8 +34,21 @@ def test_runs_that_share_the_kill_points_visit_them_all_and_none_twice(monkeypat
     assert some + others == 6
 
 
+def test_runs_that_take_a_part_of_their_share_visit_them_all_in_so_many_days(monkeypatch):
+    days = [[visited(monkeypatch, f"{line}/2", f"{day}/2") for line in (0, 1)] for day in (0, 1)]
+    assert sorted(each for lines in days for left, _ in lines for each in left) == [KEYS[:written] for written in range(4)]
+    monkeypatch.setenv(SHARE, "1/2")
+    for part in range(7):
+        monkeypatch.setenv(PART, f"{part}/7")
+        assert (len(shared([1, 2, 3])), shared([])) == (1, [])
+
+
 @pytest.mark.parametrize("share", ["", "2", "1/0"])
 def test_a_share_that_is_none_is_refused(monkeypatch, share):
     monkeypatch.setenv(SHARE, share)
     with pytest.raises(ValueError, match="GLUEWRIGHT_SHARE"):
+        shared([1])
+    monkeypatch.setenv(SHARE, "0/1")
+    monkeypatch.setenv(PART, share)
+    with pytest.raises(ValueError, match="GLUEWRIGHT_PART"):
         shared([1])

@@ -12,6 +12,8 @@ import pytest
 Item = TypeVar("Item")
 SHARE = "GLUEWRIGHT_SHARE"
 """Environment variable with this run's share: ``0/2`` is every second item, ``1/2`` the others; unset, all."""
+PART = "GLUEWRIGHT_PART"
+"""Environment variable with the part of its share that the run takes today: ``0/3`` is a third of it; unset, all."""
 
 
 def shared(items: Sequence[Item]) -> Sequence[Item]:
@@ -20,15 +22,19 @@ def shared(items: Sequence[Item]) -> Sequence[Item]:
     Args:
         items: in the same order in every run.
 
+    Returns:
+        Every so manyth of them; one at least, if there are any.
+
     Raises:
-        ValueError: the environment variable holds no share.
+        ValueError: an environment variable holds no share.
 
     Example:
         >>> shared(range(700)) == range(700)  # nothing is shared unless the environment says so
         True
     """
-    mine, shares = _share()
-    return items[mine::shares]
+    (mine, shares), (part, parts) = _share(SHARE), _share(PART)
+    first = mine + shares * part
+    return items[first :: shares * parts] or items[first % max(len(items), 1) :][:1]
 
 
 def once(number: int) -> pytest.MarkDecorator:
@@ -43,13 +49,13 @@ def once(number: int) -> pytest.MarkDecorator:
     Example:
         >>> pytestmark = once(1)
     """
-    mine, shares = _share()
+    mine, shares = _share(SHARE)
     return pytest.mark.skipif(number % shares != mine, reason="another of the runs that share these tests has it")
 
 
-def _share() -> tuple[int, int]:
-    given = os.environ.get(SHARE, "0/1")
+def _share(variable: str) -> tuple[int, int]:
+    given = os.environ.get(variable, "0/1")
     found = re.fullmatch(r"(\d+)/(\d+)", given)
     if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"{SHARE} is {given!r}; expected a share such as 0/2 or 1/2")
+        raise ValueError(f"{variable} is {given!r}; expected a share such as 0/2 or 1/2")
     return int(found[1]), int(found[2])
