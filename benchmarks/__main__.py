@@ -1,8 +1,8 @@
-"""Compare side by side: ``hatch run bench NAME [--quick] [--rows N]``.
+"""Compare side by side: ``hatch run bench NAME [--quick] [--rows N] [--rounds N] [--cold]``.
 
 Every side runs as a process of its own, in turn (A B A B ...), and the medians count. The clock of a side starts when its
-Spark session is up. Goals are ratios between sides of one run on one machine; no time is ever compared with a number. The
-exit code says whether it ran, the last line of output whether the goals were met.
+Spark session is up and has done the same on few rows. Goals are ratios between sides of one run on one machine; no time is
+ever compared with a number. The exit code says whether it ran, the last line of output whether the goals were met.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def main() -> int:
     parser.add_argument("name", help="a module of benchmarks/, such as publish")
     parser.add_argument("--quick", action="store_true", help="few rows, one round: shows that it runs, not how fast")
     parser.add_argument("--rows", type=int, help="how many rows")
+    parser.add_argument("--rounds", type=int, help=f"how often each side runs; {ROUNDS} by default")
+    parser.add_argument("--cold", action="store_true", help="no run on few rows before the clock")
     given = parser.parse_args()
     bench = load(given.name)
     rows = given.rows or (bench.quick_rows if given.quick else bench.rows)
-    rounds = QUICK_ROUNDS if given.quick else ROUNDS
-    runs = _run(bench, rows, rounds)
+    rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
+    runs = _run(bench, rows, rounds, given.cold)
     _require_same_work(runs)
     medians = {side: {key: median(run[key] for run in runs[side]) for _, key, _, _ in _COLUMNS} for side in runs}
     result = _result(bench, rows, medians)
@@ -57,25 +59,25 @@ def main() -> int:
     return 0
 
 
-def _run(bench: Bench, rows: int, rounds: int) -> Runs:
+def _run(bench: Bench, rows: int, rounds: int, cold: bool) -> Runs:
     runs: Runs = {side: [] for side in bench.sides}
     with tempfile.TemporaryDirectory(prefix=f"bench-{bench.name}-") as folder:
         inputs = Path(folder) / "inputs"
         inputs.mkdir()
-        _in_own_process(bench, PREPARE, rows, inputs)
+        _in_own_process(bench, PREPARE, rows, inputs, cold)
         for round_number in range(1, rounds + 1):
             for side in bench.sides:
-                run = _in_own_process(bench, side, rows, inputs)
+                run = _in_own_process(bench, side, rows, inputs, cold)
                 print(f"round {round_number}/{rounds}  {side}: {run['seconds']:.2f} s", flush=True)
                 runs[side].append(run)
     return runs
 
 
-def _in_own_process(bench: Bench, side: str, rows: int, inputs: Path) -> dict[str, Any]:
+def _in_own_process(bench: Bench, side: str, rows: int, inputs: Path, cold: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="side-", dir=inputs.parent) as folder:
         workspace, result = Path(folder) / "workspace", Path(folder) / "result.json"
         workspace.mkdir()
-        arguments = [bench.name, side, str(rows), str(inputs), str(workspace), str(result)]
+        arguments = [bench.name, side, str(rows), str(inputs), str(workspace), str(result), str(cold)]
         started = time.perf_counter()
         # Only the result may be the last line of this process: what a side prints goes to the other stream.
         ran = subprocess.run([sys.executable, "-m", "benchmarks.side", *arguments], stdout=sys.stderr, check=False)

@@ -13,6 +13,10 @@ A side is a function of the context, or `Steps` with what comes before and after
 must be the same for every side: a count of rows or a checksum shows that all did the same work; where sides do different
 work, it is a dictionary with a checksum for each. A ratio is the first side's time by the second's, and its goal an upper
 bound.
+
+A benchmark with a Spark session runs each side on QUICK_ROWS before the clock: classes are loaded and code is compiled for
+every side alike, and what is compared is the work. ``--cold`` leaves that out, as a job's first minute does. A side that
+makes tables names them by `Context.table`, because it makes them twice.
 """
 
 from __future__ import annotations
@@ -36,20 +40,32 @@ class Context:
         rows: how many rows to work on.
         inputs: the folder that ``prepare`` filled; the same for every side and round.
         workspace: an empty folder of this side and round.
-        parts: of the Spark session.
+        parts: of the Spark session, or None to start none.
     """
 
     rows: int
     inputs: Path
     workspace: Path
-    parts: tuple[str, ...]
+    parts: tuple[str, ...] | None
+
+    def small(self, rows: int) -> Context:
+        """Make the context of the same side on few rows, in folders of its own and in the same session."""
+        inputs, workspace = self.inputs / "small", self.workspace / "small"
+        workspace.mkdir()
+        other = Context(rows, inputs, workspace, self.parts)
+        other.__dict__["spark"] = self.spark
+        return other
+
+    def table(self, name: str) -> str:
+        """Name a table that no other context of the session has."""
+        return f"{name}_{self.rows}"
 
     @cached_property
     def spark(self) -> SparkSession:
         """The session; started before the clock when the benchmark names its parts."""
         from gluewright_testing.sessions import start_session  # noqa: PLC0415 - not every benchmark needs Spark
 
-        return start_session(*self.parts, workspace=self.workspace, app_name="benchmark")
+        return start_session(*(self.parts or ()), workspace=self.workspace, app_name="benchmark")
 
 
 Side = Callable[[Context], Any]

@@ -79,7 +79,9 @@ def _table_rows(context: Context, size: str) -> DataFrame:
 
 def _target(context: Context, kind: str, changes: DataFrame) -> Target:
     location = "" if kind == "iceberg" else f"file://{context.workspace}/tables/merged"
-    return open_target(context.spark, TABLE[kind], changes.schema, kind=kind, location=location, partition_by=["part"])
+    return open_target(
+        context.spark, context.table(TABLE[kind]), changes.schema, kind=kind, location=location, partition_by=["part"]
+    )
 
 
 def _decoded(context: Context, case: str) -> DataFrame:
@@ -106,7 +108,7 @@ def _checked(rows: DataFrame, case: str) -> dict[str, list[str]]:
 
 
 def _check(context: Context, kind: str, case: str) -> dict[str, list[str]]:
-    return _checked(context.spark.table(TABLE[kind]), case)
+    return _checked(context.spark.table(context.table(TABLE[kind])), case)
 
 
 def _full_rewrite(context: Context, case: str) -> None:
@@ -124,7 +126,7 @@ def _statement(context: Context, kind: str, case: str) -> None:
     columns = ["id", "part", "customer", "amount", "ordered", "seq"]
     assigned = ", ".join(f"t.{name} = c.{name}" for name in columns)
     context.spark.sql(
-        f"MERGE INTO {TABLE[kind]} t USING changes c ON t.id = c.id"
+        f"MERGE INTO {context.table(TABLE[kind])} t USING changes c ON t.id = c.id"
         " WHEN MATCHED AND c.op = 'delete' AND c.seq > t.seq THEN DELETE"
         f" WHEN MATCHED AND c.seq > t.seq THEN UPDATE SET {assigned}, t._sequence = named_struct('seq', c.seq)"
         f" WHEN NOT MATCHED AND c.op <> 'delete' THEN INSERT ({', '.join(columns)}, _sequence)"

@@ -37,8 +37,9 @@ def _rows(context: Context) -> DataFrame:
     return context.spark.read.parquet(str(context.inputs / "rows"))
 
 
-def _publish(context: Context, kind: str, name: str) -> None:
+def _publish(context: Context, kind: str, database: str) -> None:
     rows = _rows(context)
+    name = context.table(f"{database}.published")
     location = "" if kind == "iceberg" else f"file://{context.workspace}/tables/published"
     spec = TableSpec(name, rows.schema, ("part",), location)
     open_table(context.spark, spec, kind).publish(rows, run="run-1", replace=ALL)
@@ -49,26 +50,27 @@ def _plain_parquet(context: Context) -> None:
 
 
 def _published_parquet(context: Context) -> None:
-    _publish(context, "parquet", "default.published")
+    _publish(context, "parquet", "default")
 
 
 def _plain_iceberg(context: Context) -> None:
     rows = _rows(context)
-    rows.limit(0).writeTo("ice.db.plain").using("iceberg").partitionedBy("part").create()
-    rows.writeTo("ice.db.plain").overwritePartitions()
+    name = context.table("ice.db.plain")
+    rows.limit(0).writeTo(name).using("iceberg").partitionedBy("part").create()
+    rows.writeTo(name).overwritePartitions()
 
 
 def _published_iceberg(context: Context) -> None:
-    _publish(context, "iceberg", "ice.db.published")
+    _publish(context, "iceberg", "ice.db")
 
 
 def _plain_delta(context: Context) -> None:
     writer = _rows(context).write.format("delta").mode("overwrite").partitionBy("part")
-    writer.option("path", f"{context.workspace}/tables/plain").saveAsTable("default.plain")
+    writer.option("path", f"{context.workspace}/tables/plain").saveAsTable(context.table("default.plain"))
 
 
 def _published_delta(context: Context) -> None:
-    _publish(context, "delta", "default.published")
+    _publish(context, "delta", "default")
 
 
 SIDES = {
