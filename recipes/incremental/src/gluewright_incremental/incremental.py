@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.state import Documents, Lease, utc_now
 from gluewright_core.storage import Storage, open_storage
 from gluewright_incremental.document import Entry, Ledger, LedgerInvalid, Section
+from gluewright_incremental.leasing import kept
 from gluewright_incremental.ledger import (
     Change,
     Difference,
@@ -269,24 +269,8 @@ class Incremental:
         The lease saves work and gives a clear error. What is exact does not depend on it: one batch is open at a time, by
         compare-and-swap, and the sink takes an id once.
         """
-        with self._lease:
-            done = threading.Event()
-            keeper = threading.Thread(target=self._keep, args=(done,), daemon=True)
-            keeper.start()
-            try:
-                yield
-            finally:
-                done.set()
-                keeper.join()
-
-    def _keep(self, done: threading.Event) -> None:
-        while not done.wait(self._seconds / 3):
-            try:
-                self._lease.renew()
-            except ConcurrentUpdate:
-                return
-            except Exception:  # noqa: BLE001, S112 - a request that failed is repeated; the commit is safe without the lease
-                continue
+        with kept(self._lease, self._seconds):
+            yield
 
     def _begin(self, limits: Limits, *, full: bool) -> Batch:
         read = self.ledger.read()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 from math import ceil
@@ -44,10 +44,10 @@ class Open:
                 self.drop(prefix)
         return digest(now) - digest(was)
 
-    def drop(self, prefix: str) -> dict[str, object] | None:
+    def drop(self, prefix: str) -> None:
         """Take a prefix out."""
         self.last.pop(prefix, None)
-        return self.known.pop(prefix, None)  # type: ignore[return-value]
+        self.known.pop(prefix, None)
 
 
 def opened(section: Section, shelf: Shelf) -> Open:
@@ -203,7 +203,7 @@ def _same_gap(one: str, other: str, barriers: Sequence[str]) -> bool:
     return bisect_right(barriers, one) == bisect_right(barriers, other)
 
 
-def _written(known: Mapping[str, dict[str, object]], number: int, shelf: Shelf) -> Range:
+def _written(known: Known, number: int, shelf: Shelf) -> Range:
     names = sorted(known)
-    every = digest(chain.from_iterable(objects.values() for objects in known.values()))  # type: ignore[arg-type]
-    return Range(names[0], names[-1], len(names), every, shelf.write_detail(number, known))  # type: ignore[arg-type]
+    every = digest(chain.from_iterable(objects.values() for objects in known.values()))
+    return Range(names[0], names[-1], len(names), every, shelf.write_detail(number, known))
