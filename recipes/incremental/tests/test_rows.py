@@ -12,6 +12,7 @@ import pytest
 
 from gluewright_core.errors import ConcurrentUpdate
 from gluewright_incremental.rows import CursorInvalid, IncrementalRows
+from gluewright_incremental.watermark import WatermarkInvalid
 from gluewright_testing.jars import jars
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
@@ -141,7 +142,7 @@ def test_several_columns_are_compared_as_one(source):
     assert source.run(**two) == [1, 1, 2]
     source.put((3, "2013-02-01+00"), (2, "2013-02-02+00"), (0, "2013-02-03+00"))
     assert source.run(**two) == [0, 2]
-    source.incremental(**two).set_to(["2013-02-02", "1"], who="a test", why="to try it")
+    source.incremental(**two).watermark.set_to(["2013-02-02", "1"], who="a test", why="to try it")
     assert source.run(**two) == [0, 2]
 
 
@@ -188,9 +189,9 @@ def test_wrong_cursors_are_told(source):
     with pytest.raises(CursorInvalid, match="1 rows have NULL in at"):
         source.run()
     assert source.run(null_cursor="ignore") == [2]
-    with pytest.raises(CursorInvalid, match="is of cursor .'at'., asked for .'id'."):
+    with pytest.raises(WatermarkInvalid, match="is of .'at'., asked for .'id'."):
         source.run(cursor=["id"])
     with pytest.raises(CursorInvalid, match="does not fit at"):
         source.run(lag=3, key=["id"], null_cursor="ignore", name="other")
-    with pytest.raises(CursorInvalid, match="who and why"):
-        source.incremental().set_to(["2013-02-02"], who="me", why="")
+    with pytest.raises(WatermarkInvalid, match="say who"):
+        source.incremental().watermark.set_to(["2013-02-02"], who="me", why="")

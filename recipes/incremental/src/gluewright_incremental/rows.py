@@ -12,30 +12,24 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import secrets
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import functions as F
 
-from gluewright_core import state as core_state
-from gluewright_core.errors import ConcurrentUpdate, GluewrightError
-from gluewright_core.state import Document, Documents, Lease, utc_now
+from gluewright_core.errors import GluewrightError
+from gluewright_core.state import utc_now
 from gluewright_core.storage import ABSENT, Storage, open_storage
-from gluewright_incremental.leasing import kept
+from gluewright_incremental.watermark import Planned, Range, RangeBatch, Watermark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-KIND = "watermarks"
 MOST_IN_LAG = 1_000_000
 """So many keys are remembered at most; a lag that has more rows is refused."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -46,40 +40,6 @@ Lag = timedelta | int | Decimal
 
 class CursorInvalid(GluewrightError):  # noqa: N818 - as the errors of core
     """The cursor columns do not fit the table. Nothing was changed."""
-
-
-@dataclass(frozen=True)
-class RowBatch:
-    """What one run reads. It is false when nothing is new.
-
-    Attributes:
-        id: the run id under which the sink publishes it; the same in every attempt.
-        number: 1 for the first batch.
-        low: the values up to which everything was read; None for the first batch.
-        high: the last values that this batch reads.
-        replayed: an earlier run planned this batch and did not commit it.
-        rows: the rows; None when nothing is new.
-    """
-
-    id: str
-    number: int
-    low: Sequence[str] | None
-    high: Sequence[str] | None
-    replayed: bool = False
-    rows: DataFrame | None = None
-
-    def __bool__(self) -> bool:
-        return self.rows is not None
-
-    def read(self) -> DataFrame:
-        """Give the rows of the batch.
-
-        Raises:
-            CursorInvalid: the batch is empty.
-        """
-        if self.rows is None:
-            raise CursorInvalid("the batch has no rows: test it before it is read (`if batch:`)")
-        return self.rows
 
 
 class IncrementalRows:
@@ -139,104 +99,37 @@ class IncrementalRows:
         self._lag = lag
         self._null_cursor = null_cursor
         self._state = open_storage(state) if isinstance(state, str) else state
-        self._documents = Documents(self._state, KIND)
-        self._name = f"{consumer}/{name}"
-        self._clock = clock
-        self._seconds = core_state.LEASE_SECONDS if lease_seconds is None else lease_seconds
-        self._lease = Lease(
-            Documents(self._state, "leases"),
-            f"{KIND}/{self._name}",
-            holder=f"{socket.gethostname()}:{os.getpid()}",
-            seconds=self._seconds,
-            clock=clock,
-            patience=self._seconds * 1.25 if patience is None else patience,
+        self.watermark = Watermark(
+            self._state, consumer, name, cursor, lease_seconds=lease_seconds, patience=patience, clock=clock
         )
 
     @contextmanager
-    def batch(self) -> Iterator[RowBatch]:
+    def batch(self) -> Iterator[RangeBatch]:
         """Plan a batch, or take up the one that an earlier run left open, and record it when the body ends.
 
         Yields:
-            The batch. An empty one writes nothing.
+            The batch; its ends are values of the cursor columns, as the database writes them. An empty one writes nothing.
 
         Raises:
             ConcurrentUpdate: another run works on the same table for the same consumer.
             CursorInvalid: a cursor or key column is not there, has NULLs, or does not fit the lag.
+            WatermarkInvalid: the watermark is of other cursor columns.
         """
-        with kept(self._lease, self._seconds):
-            found = self._documents.read(self._name)
-            body = self._own(found)
-            replayed = body["open_batch"] is not None
-            if not replayed:
-                found, body = self._planned(found, body)
-            opened = body["open_batch"]
-            if opened is None:
-                yield RowBatch("", body["number"] + 1, body["high"], body["high"])
-                return
-            range_ = _Range(**opened)
-            yield RowBatch(range_.id, range_.number, range_.low, range_.high, replayed, self._rows(range_))
-            done = {**body, "number": range_.number, "high": range_.high, "seen": range_.plan, "open_batch": None}
-            self._commit(found, done, range_.id)
-            self._discard(body["seen"])
+        with self.watermark.batch(self._planned, self._rows) as found:
+            yield found
 
-    def set_to(self, high: Sequence[str] | None, *, who: str, why: str) -> None:
-        """Say by hand where to go on.
-
-        Args:
-            high: everything up to these values is known, as the database writes them; None to begin anew.
-            who: changes it.
-            why: it is changed.
-
-        Raises:
-            CursorInvalid: a batch is open, there are not as many values as columns, or nobody says why.
-        """
-        found = self._documents.read(self._name)
-        body = self._own(found)
-        if body["open_batch"] or (high is not None and len(high) != len(self._cursor)) or not (who.strip() and why.strip()):
-            raise CursorInvalid(
-                f"{self._documents.uri_of(self._name)}: give a value for each of {list(self._cursor)}, who and why, while "
-                "no batch is open"
-            )
-        when = self._clock().isoformat(timespec="seconds")
-        by_hand = {"was": body["high"], "who": who, "why": why, "when": when}
-        new = {**body, "high": None if high is None else list(high), "seen": "", "by_hand": by_hand}
-        self._documents.write(self._name, new, expect=found)
-
-    def _own(self, found: Document | None) -> dict[str, Any]:
-        empty = {"cursor": list(self._cursor), "number": 0, "high": None, "seen": "", "open_batch": None, "by_hand": None}
-        body = found.body if found else empty
-        if body.get("cursor") != list(self._cursor):
-            raise CursorInvalid(
-                f"{self._documents.uri_of(self._name)} is of cursor {body.get('cursor')}, asked for {list(self._cursor)}; "
-                "give another name to another cursor"
-            )
-        return {**empty, **body}
-
-    def _planned(self, found: Document | None, body: dict[str, Any]) -> tuple[Document | None, dict[str, Any]]:
-        """Fix the range of the next batch, and of rows that may become visible late, which of them it reads."""
+    def _planned(self, low: list[str] | None, number: int, before: str) -> Planned | None:
+        """Fix the end of the next batch, and of rows that may become visible late, which of them it reads."""
         self._require_columns()
-        low = body["high"]
         high = self._highest() if low is None or self._count(self._behind(low)) else low
         if high is None:
-            return found, body
-        number = body["number"] + 1
-        deliver, plan = self._remember(low, high, body["seen"], number)
+            return None
+        deliver, plan = self._remember(low, high, before, number)
         if high == low and not deliver:
-            self._discard(plan)
-            return found, body
-        name = f"{self._name.replace('/', '-')}-{number:06d}-{secrets.token_hex(4)}"
-        opened = asdict(_Range(name, number, low, high, self._clock().isoformat(timespec="seconds"), plan))
-        body = {**body, "open_batch": opened}
-        return self._documents.write(self._name, body, expect=found), body
-
-    def _commit(self, found: Document | None, body: dict[str, Any], batch: str) -> None:
-        try:
-            self._documents.write(self._name, body, expect=found)
-        except ConcurrentUpdate as error:
-            raise ConcurrentUpdate(
-                f"{self._documents.uri_of(self._name)}: batch {batch} was committed by another run, or decided by hand; its "
-                "rows are published under its id, so nothing is lost or double"
-            ) from error
+            if plan:
+                self._state.delete([plan])
+            return None
+        return Planned(high, plan)
 
     def _require_columns(self) -> None:
         there = self._select("*", "1 = 0").columns
@@ -276,7 +169,7 @@ class IncrementalRows:
         recent = self._marked(f"{self._from_back(high)} AND {self._up_to(high)}").select(_MARK)
         still = {row[0] for row in recent.collect()} & (now | before)
         deliver = sorted(now - before)
-        key = f"_gluewright/{KIND}/{self._name}/seen/{number:08d}-{secrets.token_hex(4)}.json.gz"
+        key = self.watermark.side_key(number)
         body = json.dumps({"deliver": deliver, "seen": sorted(still)}).encode()
         self._state.write(key, gzip.compress(body, mtime=0), expect=ABSENT)
         return deliver, key
@@ -285,11 +178,7 @@ class IncrementalRows:
         plan: dict[str, list[str]] = json.loads(gzip.decompress(self._state.read(key)[0]))
         return plan
 
-    def _discard(self, key: str) -> None:
-        if key:
-            self._state.delete([key])
-
-    def _rows(self, range_: _Range) -> DataFrame:
+    def _rows(self, range_: Range) -> DataFrame:
         low, high = range_.low, range_.high
         inside = self._up_to(high) if low is None else f"{self._behind(low)} AND {self._up_to(high)}"
         if not range_.plan:
@@ -335,16 +224,6 @@ class IncrementalRows:
 
     def _select(self, what: str, where: str) -> DataFrame:
         return self._query(f"SELECT {what} FROM {self._table} WHERE {where}")
-
-
-@dataclass(frozen=True)
-class _Range:
-    id: str
-    number: int
-    low: list[str] | None
-    high: list[str]
-    at: str
-    plan: str
 
 
 def _row_compare(columns: Sequence[str], values: Sequence[str], sign: str, last: str) -> str:
