@@ -22,6 +22,7 @@ from gluewright_flights.job import Arguments, main
 from gluewright_testing.sessions import ICEBERG_CATALOG
 
 TABLES = ("flights", "flights_quarantine", "on_time")
+SHARED_TABLES = ("flights_shared", "planes_shared")
 LIVE_TABLES = ("flights_live", "flights_live_tombstones", "flights_live_quarantine")
 
 
@@ -82,7 +83,7 @@ class World:
         }
 
     def drop(self) -> None:
-        for name in (*TABLES, *LIVE_TABLES):
+        for name in (*TABLES, *SHARED_TABLES, *LIVE_TABLES):
             self.spark.sql(f"DROP TABLE IF EXISTS {self.database}.{name}")
         self.spark.sql(f"DROP DATABASE IF EXISTS {self.database}")
 

@@ -18,6 +18,8 @@ import pytest
 import gluewright_cdc_merge
 import gluewright_core
 import gluewright_flights
+import gluewright_pii_masking
+import gluewright_single_file_output
 from gluewright_flights import landing
 from gluewright_testing.java import ensure_java
 
@@ -94,7 +96,8 @@ def zipped(package, folder):
 
 def test_the_script_runs_unchanged_on_a_cluster_with_its_packages_as_zips(environment, tmp_path):
     landing.land(str(tmp_path / "landing"), last=landing.date(2013, 1, 3))
-    packages = gluewright_core, gluewright_cdc_merge, gluewright_flights
+    recipes = gluewright_cdc_merge, gluewright_pii_masking, gluewright_single_file_output
+    packages = gluewright_core, *recipes, gluewright_flights
     zips = ",".join(str(zipped(package, tmp_path)) for package in packages)
     script = Path(gluewright_flights.__file__).parent / "job.py"
     conf = {

@@ -18,16 +18,20 @@ from gluewright_core.dataset import Dataset, Saved, open_dataset
 from gluewright_core.effects import effect
 from gluewright_core.job import Job, run
 from gluewright_core.schema import Contract
+from gluewright_core.secret import Secret
 from gluewright_core.storage import open_storage
 from gluewright_core.summary import Step
+from gluewright_core.tables import ALL, Partition, Published, Replace, TableSpec, open_table
 from gluewright_core.tables.sql import identifier
 from gluewright_flights.flights import FLIGHTS, HEADER, LANDED, PROBLEMS, READING, examined
+from gluewright_flights.handover import PLANES, handed_over, shared_flights, shared_planes, sharing_key
 from gluewright_flights.live import LINE, open_live
 from gluewright_flights.on_time import AIRLINES, ON_TIME, month_of, on_time_by_month
 from gluewright_flights.report import chart, lines_of, show
 from gluewright_flights.zone import Feed, Zone, find_flight_events, find_flights, require_readable, telling_unreadable
 
 AIRLINES_FILE = "reference/airlines.csv"
+PLANES_FILE = "reference/planes.csv"
 CHART_FILE = "on_time.svg"
 LIVE = "flights_live"
 
@@ -55,11 +59,16 @@ class Arguments:
     database: Annotated[str, "The tables' database; for iceberg <catalog>.<database>."] = "flights"
     from_: Annotated[date | None, "The first day to publish; without it the first that has landed."] = None
     to: Annotated[date | None, "The last day to publish; without it the last that has landed."] = None
+    exports: Annotated[str | None, "Where on_time_<month>.csv goes: a folder or s3:// URI."] = None
+    share_key: Annotated[
+        Secret | None, "Where the key of tokens lies; with it flights_shared and planes_shared are made."
+    ] = None
 
 
 def main(job: Job[Arguments]) -> None:
     """Publish the flights of the days asked for, then the figures of their months, and show the result."""
     zone, feed = find_days(job), find_feed(job)
+    key = sharing_key(job.arguments.share_key) if job.arguments.share_key else None
     ensure_database(job)
     with job.step("flights") as step:
         save_flights(examined(load_flights(job, zone)), job, zone).told(step)
@@ -68,6 +77,14 @@ def main(job: Job[Arguments]) -> None:
         step.add(written=save_on_time(on_time_by_month(flights, load_airlines(job)), job, zone.months).published.rows)
     with job.step("report"):
         save_report(job)
+    if job.arguments.exports:
+        with job.step("hand over") as step:
+            save_exports(job, zone.months, step)
+    if key:
+        with job.step("share") as step:
+            flights = step.counting(published_flights(job, zone.months), "read")
+            save_shared_flights(shared_flights(flights, key), job, zone.months, step)
+            save_shared_planes(shared_planes(step.counting(load_planes(job), "read"), key), job, step)
     if feed:
         with job.step("live") as step:
             save_live(load_events(job, feed), job, feed, step)
@@ -110,6 +127,12 @@ def load_airlines(job: Job[Arguments]) -> DataFrame:
     """Read the airlines' names."""
     path = open_storage(job.arguments.landing).uri_of(AIRLINES_FILE)
     return AIRLINES.conform(job.spark.read.option("header", True).schema(AIRLINES.struct).csv(path)).rows
+
+
+def load_planes(job: Job[Arguments]) -> DataFrame:
+    """Read the planes."""
+    path = open_storage(job.arguments.landing).uri_of(PLANES_FILE)
+    return job.spark.read.options(header=True, nullValue="NA").schema(PLANES).csv(path)
 
 
 def load_events(job: Job[Arguments], feed: Feed) -> dict[date, DataFrame]:
@@ -162,6 +185,35 @@ def save_report(job: Job[Arguments]) -> None:
     report = open_storage(job.arguments.report)
     report.write(CHART_FILE, chart(lines).encode())
     print(f"chart: {report.uri_of(CHART_FILE)}")
+
+
+def save_exports(job: Job[Arguments], months: list[str], step: Step) -> None:
+    """Hand each month over as one file."""
+    figures = on_time_dataset(job).load()
+    for month in months:
+        written = handed_over(figures.where(F.col("month") == month), month, str(job.arguments.exports), job.run.id)
+        step.add(read=written.rows, written=written.rows)
+        job.log.info("handed over: %s, %d rows", written.uri, written.rows)
+
+
+def save_shared_flights(rows: DataFrame, job: Job[Arguments], months: list[str], step: Step) -> None:
+    """Replace the months of the flights that are shared."""
+    step.add(written=_share(rows, "flights_shared", ("month",), [{"month": month} for month in months], job).rows)
+
+
+def save_shared_planes(rows: DataFrame, job: Job[Arguments], step: Step) -> None:
+    """Replace the planes that are shared."""
+    step.add(written=_share(rows, "planes_shared", (), ALL, job).rows)
+
+
+def _share(
+    rows: DataFrame, name: str, partition_by: tuple[str, ...], replaced: Replace | list[Partition], job: Job[Arguments]
+) -> Published:
+    asked = job.arguments
+    spec = TableSpec(f"{asked.database}.{name}", rows.schema, partition_by, _location(job, name), "Tokens for tail numbers.")
+    # One file a month.
+    laid_out = rows.repartition(*partition_by) if partition_by else rows.coalesce(1)
+    return open_table(job.spark, spec, asked.catalog.value).publish(laid_out, run=job.run.id, replace=replaced)
 
 
 def flights_dataset(job: Job[Arguments]) -> Dataset:

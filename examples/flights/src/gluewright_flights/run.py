@@ -6,10 +6,13 @@ one folder. The job itself is the one in `gluewright_flights.job`.
 
 from __future__ import annotations
 
+import os
 import sys
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_bytes
 from typing import Annotated
 
 from gluewright_core.arguments import parse
@@ -20,6 +23,8 @@ from gluewright_testing.java import ensure_java
 from gluewright_testing.killpoints import die_at
 from gluewright_testing.sessions import ICEBERG_CATALOG, session_conf
 
+SHARE_KEY = "FLIGHTS_SHARE_KEY"
+"""Environment variable with the key of the tokens; for a Glue job it would be the ARN of a secret."""
 # A database for each kind of table, so that one workspace can hold all three.
 _DATABASES = {
     Catalog.parquet: "flights",
@@ -36,6 +41,9 @@ class LocalArguments(Arguments):
     run again to see what happens. The tables are flights, flights_quarantine and on_time; the figures are shown here and as
     a chart, the run's counts are in report/summary.json. To start afresh, remove the workspace.
 
+    Each month's figures are handed over as exports/on_time_<month>.csv. flights_shared and planes_shared have tokens for tail
+    numbers; their key is made once and lies in the workspace, on this machine only.
+
     The first week's flights also come as a feed of events, which are merged into flights_live and must make the same rows as
     flights. That is done if --from and --to leave out none of the week's days.
 
@@ -49,13 +57,15 @@ class LocalArguments(Arguments):
     landing: Annotated[str, "The landing zone: a folder with flights/dt=<day>/ and reference/."] = "<workspace>/landing"
     warehouse: Annotated[str, "Where the tables' files go. Iceberg's are in <workspace>/iceberg."] = "<workspace>/tables"
     report: Annotated[str, "Where the chart on_time.svg goes."] = "<workspace>/report"
+    exports: Annotated[str | None, "Where on_time_<month>.csv goes."] = "<workspace>/exports"
     database: Annotated[str, "The tables' database; by default one for each kind of table."] = ""
     workspace: Annotated[str, "The folder for everything."] = "workspace"
 
     def __post_init__(self) -> None:
         """Fill in what follows from the workspace and the kind of table."""
         folder = str(Path(self.workspace).absolute())
-        filled = {name: getattr(self, name).replace("<workspace>", folder) for name in ("landing", "warehouse", "report")}
+        places = ("landing", "warehouse", "report", "exports")
+        filled = {name: str(getattr(self, name) or "").replace("<workspace>", folder) for name in places}
         filled["database"] = self.database or _DATABASES[self.catalog]
         if filled["warehouse"] == f"{folder}/tables":
             filled["warehouse"] += f"/{self.catalog.value}"
@@ -84,8 +94,19 @@ def start(argv: Sequence[str]) -> None:
         print(f"landing zone: {arguments.landing}")
     die_at()
     # What is given wins: of a repeated argument the last counts.
-    sys.argv[1:] = [f"--summary={arguments.report}/summary.json", *argv]
+    os.environ.setdefault(SHARE_KEY, _share_key(workspace))
+    sys.argv[1:] = [f"--summary={arguments.report}/summary.json", f"--share_key=env:{SHARE_KEY}", *argv]
     run(main, LocalArguments, conf=conf)
+
+
+def _share_key(workspace: Path) -> str:
+    """Read the workspace's key, or make it: tokens must be the same in every run."""
+    path = workspace / "share.key"
+    if not path.exists():
+        workspace.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(b64encode(token_bytes(32)).decode(), encoding="ascii")
+    return path.read_text(encoding="ascii")
 
 
 if __name__ == "__main__":
