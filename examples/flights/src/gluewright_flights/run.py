@@ -41,8 +41,8 @@ class LocalArguments(Arguments):
     run again to see what happens. The tables are flights, flights_quarantine and on_time; the figures are shown here and as
     a chart, the run's counts are in report/summary.json. To start afresh, remove the workspace.
 
-    Each month's figures are handed over as exports/on_time_<month>.csv. flights_shared and planes_shared have tokens for tail
-    numbers; their key is made once and lies in the workspace, on this machine only.
+    Each month's figures are handed over as exports/on_time_<month>.csv. flights_shared and planes_shared have tokens for
+    tail numbers; their key is made once and lies in the workspace, on this machine only.
 
     The first week's flights also come as a feed of events, which are merged into flights_live and must make the same rows as
     flights. That is done if --from and --to leave out none of the week's days.
