@@ -96,6 +96,18 @@ def test_each_file_is_in_the_table_once_and_late_ones_too(spark, landing, capsys
     assert spark.table(landing.table).count() == 4
 
 
+@pytest.mark.parametrize("kind", ["iceberg", "delta"])
+def test_tables_of_other_kinds_take_batches_and_their_replacements_too(spark, landing, catalog, kind):
+    target = catalog.iceberg_table("delays") if kind == "iceberg" else catalog.table("delays")
+    where = [f"--target={target}", f"--catalog={kind}", *(["--location="] if kind == "iceberg" else [])]
+    for day in (1, 2):
+        landing.put(f"dt=2013-02-0{day}/a.csv", f"UA,{day}")
+        landing.run(*where)
+    assert landing.command("rewind", "--to=0", "--why=read all again") == 0
+    assert landing.run(*where)[0].counts() == {"read": 2, "written": 2}
+    assert_same_rows(spark.table(target).drop("batch"), [("UA", 1, "2013-02-01"), ("UA", 2, "2013-02-02")])
+
+
 def test_a_record_that_does_not_fit_fails_the_run_and_it_is_read_when_mended(spark, landing):
     landing.put("dt=2013-02-01/a.csv", "UA,soon")
     for _ in range(2):

@@ -10,7 +10,7 @@ from gluewright_incremental.by_hand import Note, decide, history, rewind
 from gluewright_testing.killpoints import Killed, KillPoint
 from gluewright_testing.sharing import shared
 
-SCHEDULES = 1200
+SCHEDULES = 1000
 NOTE = Note("a test", "to try it")
 
 
