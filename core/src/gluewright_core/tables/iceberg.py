@@ -173,7 +173,7 @@ class IcebergTable(ManagedTable):
         return self._published(run, self._snapshot_of(run) or {})
 
     def _staged_rows(self, staged: StagedBranch) -> DataFrame:
-        rows = self._spark.read.option("versionAsOf", str(staged.snapshot)).table(self.spec.name)
+        rows = self._spark.sql(f"SELECT * FROM {self._name} VERSION AS OF {staged.snapshot}")
         within = self._written(staged) if staged.replace is TOUCHED else staged.replace
         return filled(rows.where(self._inside(within) or "true"), self.spec.row_schema)
 
@@ -187,7 +187,7 @@ class IcebergTable(ManagedTable):
 
     def _written(self, staged: StagedBranch) -> list[Values]:
         """List the partitions of the files that a staged snapshot has added."""
-        entries = self._spark.read.option("versionAsOf", str(staged.snapshot)).table(f"{self.spec.name}.entries")
+        entries = self._spark.sql(f"SELECT * FROM {self._name}.entries VERSION AS OF {staged.snapshot}")
         added = entries.where(f"status = 1 AND snapshot_id = {staged.snapshot}")
         found = added.select([f"data_file.partition.{quoted(column)}" for column in self.spec.partition_by]).distinct()
         return [tuple(value_text(value) for value in row) for row in found.collect()]

@@ -91,6 +91,7 @@ class ParquetTable(Table):
             raise
 
     def published(self, run: str) -> Published | None:  # noqa: D102
+        self._settle(run)
         done = self._switching.receipt(run)
         return self._published(done) if done else None
 
@@ -110,6 +111,7 @@ class ParquetTable(Table):
         return self._staging(run, aside)
 
     def staged(self, run: str) -> Staging | None:  # noqa: D102
+        self._settle(run)
         found = self._switching.staged(run)
         return self._staging(run, Aside.of(found)) if found else None
 
@@ -121,7 +123,11 @@ class ParquetTable(Table):
 
     def _be_ready(self, run: str) -> None:
         self._prepare()
-        with suppress(ConcurrentUpdate):  # another run is switching now: whether it matters is found out at the switch
+        self._settle(run)
+
+    def _settle(self, run: str) -> None:
+        """Finish what a run that died has decided; whether one that lives matters is found out at the switch."""
+        with suppress(ConcurrentUpdate):
             self._switching.settle(run)
 
     def _set_aside(self, rows: DataFrame, run: str, replace: Replace | Sequence[Partition], since: str | None) -> Aside:
