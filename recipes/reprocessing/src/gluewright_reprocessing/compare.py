@@ -127,9 +127,9 @@ def diff(old: DataFrame, new: DataFrame, key: Sequence[str], *, ignore: Sequence
     _require_comparable(old, new, key, compared)
 
     def side(rows: DataFrame, *, is_new: bool) -> DataFrame:
-        return rows.select(
-            _struct(rows, key).alias("key"), _struct(rows, compared).alias("row"), F.lit(is_new).alias("is_new")
-        )
+        # Spark 3.5 has no structs without columns.
+        row = _struct(rows, compared) if compared else F.struct(F.lit(True).alias("exists"))
+        return rows.select(_struct(rows, key).alias("key"), row.alias("row"), F.lit(is_new).alias("is_new"))
 
     both = side(old, is_new=False).unionByName(side(new, is_new=True))
     paired = both.groupBy("key").agg(
