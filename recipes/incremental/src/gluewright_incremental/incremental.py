@@ -40,6 +40,7 @@ from gluewright_incremental.ledger import (
     spans,
     take,
 )
+from gluewright_incremental.queue import Message, ObjectQueue, settled
 from gluewright_incremental.settling import Open, opened, settle, superseded
 from gluewright_incremental.shelf import Known, Plan, Shelf
 
@@ -203,6 +204,43 @@ class Incremental:
         )
 
     @contextmanager
+    def notified(self, queue: ObjectQueue, limits: Limits = NO_LIMITS) -> Iterator[Batch]:
+        """Plan a batch of the objects that a queue tells of, without listing anything; else as :meth:`batch`.
+
+        A batch that an earlier run left open comes first; the queue waits meanwhile.
+
+        Args:
+            queue: with S3's notifications.
+            limits: of a new batch.
+
+        Yields:
+            The batch. An empty one says only that the queue had nothing new.
+
+        Raises:
+            MessageUnreadable: the queue has a message that is no notification of the source.
+            ConcurrentUpdate, ObjectsGone, ObjectsRewritten, LedgerInvalid: see :meth:`batch`.
+        """
+        with self.held():
+            read = self.ledger.read()
+            section = self.require_own(read)
+            messages: list[Message] = []
+            waiting: set[str] = set()
+            if section.open_batch is None:
+                messages = queue.receive(self._source.uri)
+                there = opened(section, self.shelf)
+                found = self._look_at(section, there, sorted(set().union(*(each.keys for each in messages))))
+                changes = take(found.difference, limits, rewritten=self._rewritten, gone=self._gone)
+                every = take(found.difference, NO_LIMITS, rewritten=self._rewritten, gone=self._gone)
+                waiting = {each.key for each in every} - {each.key for each in changes}
+                batch = self._opened(read, section, changes, found)
+            else:
+                batch = self._open_batch(section, section.open_batch)
+            yield batch
+            if batch:
+                self._commit(batch.id)
+            queue.delete(settled(messages, waiting))
+
+    @contextmanager
     def batch(self, limits: Limits = NO_LIMITS, *, full: bool = False) -> Iterator[Batch]:
         """Plan a batch, or take up the one that an earlier run left open, and record it when the body ends.
 
@@ -278,6 +316,10 @@ class Incremental:
         if section.open_batch:
             return self._open_batch(section, section.open_batch)
         changes, found = self._new(section, opened(section, self.shelf), limits, full=full)
+        return self._opened(read, section, changes, found)
+
+    def _opened(self, read: Section | None, section: Section, changes: Sequence[Change], found: Found) -> Batch:
+        """Write the plan, and open the batch by one compare-and-swap."""
         if not changes:
             return self._batch("", section, [], [])
         entry, plan = self.planned(section, "read", changes, found)
@@ -394,6 +436,25 @@ class Incremental:
                 loose += self._below(prefix)
         found.difference.add(compare(loose, by_key(there.known)))
         return found
+
+    def _look_at(self, section: Section, there: Open, keys: Sequence[str]) -> Found:
+        """Compare single objects with what is known of them."""
+        stored = (self._source.stat(key) for key in keys if is_data(key))
+        objects = [SourceObject(each.key, each.version, each.size) for each in stored if each]
+        known: dict[str, SourceObject] = {}
+        closed: set[str] = set()
+        details: dict[str, Known] = {}
+        for each in objects:
+            prefix = prefix_of(each.key, self.depth)
+            here = there.known.get(prefix)
+            if here is None and (home := range_of(prefix, section.closed)):
+                if home.detail not in details:
+                    details[home.detail] = self.shelf.read_detail(home.detail)
+                here = details[home.detail].get(prefix)
+                closed |= set() if here is None else {prefix}
+            if here and each.key in here:
+                known[each.key] = here[each.key]
+        return Found(compare(objects, known), closed, everything=False)
 
     def _listed(self, span: Span) -> Iterator[SourceObject]:
         for each in self._source.list_objects(after=span.start):
