@@ -2,9 +2,10 @@
 
 Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The lines run at the
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
-through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules, of which
-each line takes every second one, and what does not depend on Spark. Of its kill points and schedules a line takes a third,
-another one with each commit; with ``--whole``, and when a line runs by ``hatch run spark35:pytest``, all.
+through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules: each line
+takes every second one, and of these a third, another one with each commit. What takes long and hardly depends on Spark runs
+on one of the lines, on the other with the next commit. With ``--whole`` each line takes its whole share, and everything when
+it runs by ``hatch run spark35:pytest``.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def main() -> int:
     """Run what the command line says and return the exit code."""
     parser = argparse.ArgumentParser(prog="hatch run test", add_help=False, allow_abbrev=False)
     parser.add_argument("--line", choices=list(LINES), action="append", help="only this Spark line")
-    parser.add_argument("--whole", action="store_true", help="every kill point and schedule, not a third of them")
+    parser.add_argument("--whole", action="store_true", help="every kill point and schedule, and both lines all tests")
     chosen, pytest_arguments = parser.parse_known_args()
     # Environments are made one after the other; then all lines start, and are shown in turn.
     lines = chosen.line or list(LINES)
     part = "0/1" if chosen.whole else _part()
-    print("Kill points and schedules:", "all" if chosen.whole else f"part {part}, all with --whole", flush=True)
+    print("Kill points and schedules:", "all" if chosen.whole else f"part {part}; all with --whole", flush=True)
     shares = [{SHARE: f"{number}/{len(lines)}", PART: part} for number in range(len(lines))]
     runs = [_start(line, pytest_arguments, share) for line, share in zip(lines, shares, strict=True)]
     outcomes = [_outcome(run) for run in runs]

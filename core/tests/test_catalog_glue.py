@@ -15,6 +15,7 @@ from gluewright_core.tables.catalog import SWITCHED, Move
 from gluewright_core.tables.catalog_glue import GlueDataCatalog, glue_column
 from gluewright_core.tables.parquet import ParquetTable
 from gluewright_testing.rows import rows
+from gluewright_testing.sharing import once
 
 SPEC = TableSpec(
     "shop.orders",
@@ -203,6 +204,7 @@ def test_a_type_that_glue_does_not_have_is_refused_by_column(glue):
         GlueDataCatalog(glue).locations("shop.nothing")
 
 
+@once(0)
 def test_readers_that_follow_the_catalog_see_old_or_new_and_readers_by_path_nothing(spark, s3_server):
     """DuckDB and awswrangler on the locations that Glue names, looked at before and after every effect of a publish."""
     import awswrangler as wr

@@ -18,6 +18,8 @@ from gluewright_core.tables import ALL, TOUCHED
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 MONDAY, TUESDAY = {"dt": date(2026, 1, 5)}, {"dt": date(2026, 1, 6)}
 COLUMNS = (
     Column("id", "bigint", nullable=False),

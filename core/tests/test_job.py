@@ -20,6 +20,7 @@ from gluewright_core import job as module
 from gluewright_core.errors import ArgumentsInvalid, CountsDoNotAddUp, StorageError
 from gluewright_core.job import run
 from gluewright_core.secret import Secret
+from gluewright_testing.sharing import once
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,7 @@ def test_as_a_script_each_kind_of_end_has_its_status_and_its_words(script):
     assert "\nTraceback" in other.stderr
 
 
+@once(0)
 @pytest.mark.timeout(300)
 def test_the_same_file_runs_with_python_and_with_spark_submit(script, monkeypatch):
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")

@@ -21,6 +21,7 @@ from gluewright_testing.errors import JavaNotFound
 from gluewright_testing.java import ensure_java
 from gluewright_testing.rows import rows
 from gluewright_testing.sessions import start_session
+from gluewright_testing.sharing import once
 
 SCHEMA = "id bigint, amount bigint, dt string"
 OLD = {"d1": [(1, 10), (2, 20)], "d2": [(3, 30)], "d3": [(4, 40)]}
@@ -166,6 +167,7 @@ def child(work, *arguments):
         process.kill()
 
 
+@once(0)
 def test_readers_in_another_process_see_old_or_new_rows_at_every_step_of_a_publish(tmp_path):
     folder = tmp_path / "tables" / "orders"
     location = f"file://{folder}"

@@ -24,6 +24,7 @@ from gluewright_core.schema import Contract
 from gluewright_core.schema.compatibility import Compatibility, check_versions, unreadable
 from gluewright_core.schema.sources.avro import to_avro
 from gluewright_core.schema.sources.ddl import from_ddl
+from gluewright_testing.sharing import once
 
 few_names = st.sampled_from(["a", "b", "c"])
 avro_types = [BooleanType, IntegerType, LongType, FloatType, DoubleType, StringType, BinaryType]
@@ -59,6 +60,7 @@ def changed(draw, kind):
 pairs = records.flatmap(lambda record: st.tuples(st.just(record), changed(record)))
 
 
+@once(1)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pair=pairs)
 def test_the_answer_is_that_of_avros_own_library(spark, pair):

@@ -36,6 +36,7 @@ from pyspark.sql.types import (
 
 from gluewright_core.schema import conform as module
 from gluewright_core.schema.conform import QUARANTINE, ContractBroken, Mode, conform
+from gluewright_testing.sharing import once
 
 NTZ, INT, LONG, TEXT = TimestampNTZType(), IntegerType(), LongType(), StringType()
 
@@ -558,6 +559,7 @@ def test_nothing_in_gives_nothing_out(spark):
     assert values(untyped) == [(None, [])]
 
 
+@once(0)
 @pytest.mark.timeout(120)
 def test_five_hundred_columns_are_planned_and_judged(spark):
     kinds = [INT, DecimalType(10, 2), DateType(), TimestampType(), DoubleType()]

@@ -13,6 +13,7 @@ import gluewright_core
 from gluewright_core import session as module
 from gluewright_core.glue_parameters import GlueParameters
 from gluewright_core.session import start
+from gluewright_testing.sharing import once
 
 ON_GLUE = GlueParameters.from_given(
     {"JOB_NAME": "nightly", "TempDir": "s3://b/t", "job-bookmark-option": "job-bookmark-enable"}
@@ -146,6 +147,7 @@ print("fine")
 """
 
 
+@once(1)
 @pytest.mark.timeout(180)
 def test_plain_python_with_the_facade_but_no_glue_gets_plain_spark_in_utc_with_its_own_python(tmp_path):
     script = tmp_path / "plain.py"

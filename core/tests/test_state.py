@@ -13,6 +13,7 @@ from gluewright_core.errors import ConcurrentUpdate, StateInvalid
 from gluewright_core.state import Documents, Lease
 from gluewright_core.storage import ABSENT, open_storage
 from gluewright_testing.memory import MemoryStorage
+from gluewright_testing.sharing import once
 
 
 @pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.independent_s3)])
@@ -50,6 +51,7 @@ def _count(root, times):
         documents.update("n", lambda body: {"n": (body or {"n": 0})["n"] + 1}, attempts=200)
 
 
+@once(1)
 def test_processes_that_update_one_document_lose_nothing(root):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_count, args=(root, 15)) for _ in range(3)]

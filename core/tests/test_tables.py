@@ -17,6 +17,8 @@ from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows
 from gluewright_testing.sharing import shared
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 SCHEMA = StructType(
     [
         StructField("id", StringType(), True, {"comment": "the order's own id, 'quoted'"}),

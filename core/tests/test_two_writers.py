@@ -22,6 +22,8 @@ from gluewright_core.tables.parquet import ParquetTable
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 SCHEMA = "id string, amount double, dt date"
 BEFORE = [("1", 1.0, "2026-01-01"), ("2", 2.0, "2026-01-02")]
 BY_SLOW = [("1", 10.0, "2026-01-01")]

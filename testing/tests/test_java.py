@@ -10,6 +10,7 @@ import pytest
 
 from gluewright_testing.errors import JavaNotFound
 from gluewright_testing.java import ensure_java
+from gluewright_testing.sharing import once
 
 
 def fake_java(folder, version):
@@ -48,6 +49,7 @@ def test_java_on_the_path_is_taken_when_java_home_is_one_that_spark_cannot_use(
     assert os.environ["JAVA_HOME"] == str(usable)
 
 
+@once(0)
 def test_without_any_java_a_session_runs_on_the_one_from_pypi(path_without_java, tmp_path):
     program = (
         "import os, sys; from pathlib import Path; from gluewright_testing.sessions import start_session\n"

@@ -4,7 +4,7 @@ import pytest
 
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
-from gluewright_testing.sharing import PART, SHARE, shared
+from gluewright_testing.sharing import PART, SHARE, once, shared
 
 KEYS = ["a", "b", "c"]
 
@@ -41,6 +41,18 @@ def test_runs_that_take_a_part_of_their_share_visit_them_all_in_so_many_days(mon
     for part in range(7):
         monkeypatch.setenv(PART, f"{part}/7")
         assert (len(shared([1, 2, 3])), shared([])) == (1, [])
+
+
+def test_what_one_of_the_runs_has_is_the_others_with_the_next_part_and_every_ones_without_parts(monkeypatch):
+    def have_it(part):
+        monkeypatch.setenv(PART, part)
+        lines = []
+        for line in (0, 1):
+            monkeypatch.setenv(SHARE, f"{line}/2")
+            lines += [line] if not once(0).args[0] else []
+        return lines
+
+    assert [have_it(part) for part in ("0/3", "1/3", "2/3", "0/1")] == [[0], [1], [0], [0, 1]]
 
 
 @pytest.mark.parametrize("share", ["", "2", "1/0"])

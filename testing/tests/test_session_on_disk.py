@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from gluewright_testing.sharing import once
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ print("rows", sorted(map(tuple, spark.table("kept").collect())), spark.table("ke
 """
 
 
+@once(1)
 def test_the_next_process_finds_the_tables_and_nothing_lands_in_the_current_folder(tmp_path):
     workspace, current = tmp_path / "workspace", tmp_path / "current"
     current.mkdir()

@@ -22,6 +22,7 @@ import gluewright_pii_masking
 import gluewright_single_file_output
 from gluewright_flights import landing
 from gluewright_testing.java import ensure_java
+from gluewright_testing.sharing import once
 
 SPARK = Path(pyspark.__file__).parent
 
@@ -94,6 +95,7 @@ def zipped(package, folder):
     return target
 
 
+@once(0)
 def test_the_script_runs_unchanged_on_a_cluster_with_its_packages_as_zips(environment, tmp_path):
     landing.land(str(tmp_path / "landing"), last=landing.date(2013, 1, 3))
     recipes = gluewright_cdc_merge, gluewright_pii_masking, gluewright_single_file_output

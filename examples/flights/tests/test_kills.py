@@ -15,7 +15,7 @@ import pytest
 
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import KILL_AT, every_kill_point
-from gluewright_testing.sharing import shared
+from gluewright_testing.sharing import once, shared
 
 TABLES = ("flights", "flights_quarantine", "on_time")
 
@@ -130,6 +130,7 @@ run.start(sys.argv[1:])
 """
 
 
+@once(1)
 def test_a_process_that_is_really_killed_leaves_what_the_next_one_finishes(new_world, tmp_path, spark):
     """Two processes die by SIGKILL, one further on than the other; the third ends. The catalog is on disk."""
     whole = new_world(last="2013-01-02")

@@ -5,6 +5,8 @@ from collections import Counter
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 
 def test_a_run_again_duplicates_nothing_and_the_same_run_changes_nothing(new_world):
     world = new_world()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
-from gluewright_testing.sharing import shared
+from gluewright_testing.sharing import once, shared
 
 COLUMNS = ["name", "amount"]
 PORTIONS = 3
@@ -150,6 +150,7 @@ def test_any_order_any_portions_any_repetition_gives_the_models_table(spark, par
         assert got[feed] == table_of(changes + truncates, COLUMNS), changes
 
 
+@once(0)
 def test_the_files_work_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):
     source = Path(sys.modules[merge.__module__].__file__).parent
     for name in ("merge", "decode"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from gluewright_pii_masking.masking import derived, pads
+from gluewright_testing.sharing import once
 
 SECRET = bytes((7 * n + 200) % 256 for n in range(40))
 PLAIN = ["lovelace@example.org", "4929-5555-0199-1234", "Wollstonecraft"]
@@ -66,6 +67,7 @@ def written(secret):
     return [secret, *(text.encode().lower() for text in (*texts, *lists))]
 
 
+@once(1)
 def test_no_plan_log_event_file_or_exception_has_the_key_or_a_plain_value(tmp_path):
     actions = {"id": "keep", "email": "token", "card": {"action": "encrypt", "deterministic": True}, "name": "encrypt"}
     good = {**actions, "labels{}.key": {"action": "token", "normalise": "lower"}, "labels{}.value": "drop"}

@@ -38,19 +38,23 @@ def shared(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def once(number: int) -> pytest.MarkDecorator:
-    """Mark tests that need not run in each run: what they test does not depend on the Spark line.
+    """Mark tests that one of the runs has, in turn with the part of today; all runs have them when the parts are unset.
+
+    For what does not depend on what tells the runs apart, the Spark line say, or takes so long that it is enough to see it
+    on one of them today and on the other tomorrow.
 
     Args:
         number: which of the runs has them; any two numbers in a row are different runs.
 
     Raises:
-        ValueError: the environment variable holds no share.
+        ValueError: an environment variable holds no share.
 
     Example:
         >>> pytestmark = once(1)
     """
-    mine, shares = _share(SHARE)
-    return pytest.mark.skipif(number % shares != mine, reason="another of the runs that share these tests has it")
+    (mine, shares), (part, parts) = _share(SHARE), _share(PART)
+    elsewhere = parts > 1 and (number + part) % shares != mine
+    return pytest.mark.skipif(elsewhere, reason="another of the runs that share these tests has it today")
 
 
 def _share(variable: str) -> tuple[int, int]:
