@@ -4,8 +4,8 @@ Each line has its own environment and, where it is to be had, the Python that Gl
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
 through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules: each line
 takes every second one, and of these a third, another one with each commit. What takes long and hardly depends on Spark runs
-on one of the lines, on the other with the next commit. With ``--whole`` each line takes its whole share, and everything when
-it runs by ``hatch run spark35:pytest``.
+on one of the lines, on the other with the next commit; and one of them compiles its plans, the other interprets them. With
+``--whole`` each line takes its whole share and compiles, and everything when it runs by ``hatch run spark35:pytest``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import IO
 
 from tools.hatch import hatch, outside
 
-SHARE, PART, PARTS = "GLUEWRIGHT_SHARE", "GLUEWRIGHT_PART", 3
+SHARE, PART, PLANS = "GLUEWRIGHT_SHARE", "GLUEWRIGHT_PART", "GLUEWRIGHT_PLANS"
+PARTS = 3
 # The environment of each line and the Python of its Glue version.
 LINES = {"spark35": "3.11", "spark41": "3.13"}
 _PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped|deselected).* in [\d.]+s.*?)(?: =+)?\s*$")
@@ -50,8 +51,8 @@ def main() -> int:
     lines = chosen.line or list(LINES)
     part = "0/1" if chosen.whole else _part()
     print("Kill points and schedules:", "all" if chosen.whole else f"part {part}; all with --whole", flush=True)
-    shares = [{SHARE: f"{number}/{len(lines)}", PART: part} for number in range(len(lines))]
-    runs = [_start(line, pytest_arguments, share) for line, share in zip(lines, shares, strict=True)]
+    settings = [_settings(number, len(lines), part) for number in range(len(lines))]
+    runs = [_start(line, pytest_arguments, setting) for line, setting in zip(lines, settings, strict=True)]
     outcomes = [_outcome(run) for run in runs]
     print()
     for outcome in outcomes:
@@ -73,14 +74,21 @@ class _Run:
     printed: IO[bytes]
 
 
+def _settings(number: int, lines: int, part: str) -> dict[str, str]:
+    """Say what one of the lines has to do."""
+    today, parts = map(int, part.split("/"))
+    interpreted = parts > 1 and lines > 1 and (number + today) % 2 == 1
+    return {SHARE: f"{number}/{lines}", PART: part} | ({PLANS: "interpreted"} if interpreted else {})
+
+
 def _part() -> str:
     """Choose a third by the commit: the same as long as it is the same commit, so that a failure can be seen again."""
     asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return f"{int(asked.stdout.strip() or '0', 16) % PARTS}/{PARTS}"
 
 
-def _start(line: str, pytest_arguments: list[str], share: dict[str, str]) -> _Run:
-    environment = outside() | share
+def _start(line: str, pytest_arguments: list[str], settings: dict[str, str]) -> _Run:
+    environment = outside() | settings
     if python := find_python(LINES[line]):
         environment["HATCH_PYTHON"] = python
     versions = _versions(line, environment)

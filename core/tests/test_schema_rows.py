@@ -12,6 +12,8 @@ from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.rows import broken_rows, row_struct, valid_rows
 from gluewright_core.schema.sources.ddl import from_ddl
 
+pytestmark = pytest.mark.usefixtures("interpreted")
+
 EVERYTHING = Contract.from_struct(
     "t",
     from_ddl(

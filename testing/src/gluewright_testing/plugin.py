@@ -5,6 +5,7 @@ Nothing slow is imported before a test asks for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # The JVM's second compiler never pays within a test run: without it everything here takes a fifth less.
 _FAST_START = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1"}
 
+PLANS = "GLUEWRIGHT_PLANS"
+"""Environment variable: ``interpreted`` does for the whole run what the fixture of this name does for a test."""
 _INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -46,7 +49,8 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     parts: list[str] = request.config.getini("gluewright_parts")
     endpoint = request.getfixturevalue("aws_server").url if {"aws", "s3a"} & set(parts) else None
     workspace = tmp_path_factory.mktemp("spark")
-    session = start_session(*parts, workspace=workspace, s3_endpoint=endpoint, conf=_FAST_START, app_name="tests")
+    conf = _FAST_START | (_INTERPRETED if os.environ.get(PLANS) == "interpreted" else {})
+    session = start_session(*parts, workspace=workspace, s3_endpoint=endpoint, conf=conf, app_name="tests")
     yield session
     session.stop()
 
