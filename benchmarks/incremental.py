@@ -78,7 +78,7 @@ def _incremental(context: Context, source: Storage) -> Incremental:
 
 
 def prepare(context: Context) -> None:
-    """Let the ledger read everything, in 36 large batches and 4 of the usual size; write down what the full comparison reads."""
+    """Let the ledger read everything, in 36 large batches and 4 small ones; write down what the full comparison reads."""
     known = _entries(0, context.rows)
     (context.inputs / "state").mkdir()
     usual = context.rows - 4 * NEW
