@@ -18,13 +18,22 @@ import pytest
 import gluewright_cdc_merge
 import gluewright_core
 import gluewright_flights
+import gluewright_incremental
 import gluewright_pii_masking
+import gluewright_reprocessing
 import gluewright_single_file_output
 from gluewright_flights import landing
 from gluewright_testing.java import ensure_java
 from gluewright_testing.sharing import once
 
 SPARK = Path(pyspark.__file__).parent
+RECIPES = (
+    gluewright_cdc_merge,
+    gluewright_incremental,
+    gluewright_pii_masking,
+    gluewright_reprocessing,
+    gluewright_single_file_output,
+)
 
 
 @pytest.fixture
@@ -98,8 +107,7 @@ def zipped(package, folder):
 @once(0)
 def test_the_script_runs_unchanged_on_a_cluster_with_its_packages_as_zips(environment, tmp_path):
     landing.land(str(tmp_path / "landing"), last=landing.date(2013, 1, 3))
-    recipes = gluewright_cdc_merge, gluewright_pii_masking, gluewright_single_file_output
-    packages = gluewright_core, *recipes, gluewright_flights
+    packages = gluewright_core, *RECIPES, gluewright_flights
     zips = ",".join(str(zipped(package, tmp_path)) for package in packages)
     script = Path(gluewright_flights.__file__).parent / "job.py"
     conf = {

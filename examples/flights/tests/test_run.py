@@ -11,7 +11,7 @@ def test_help_explains_the_example_the_workspace_and_every_argument():
         [sys.executable, "-m", "gluewright_flights.run", "--help"], capture_output=True, text=True, check=True
     )
     said = run.stdout
-    arguments = "landing warehouse report catalog database from to exports share_key workspace run_id summary"
+    arguments = "landing warehouse report catalog database from to state exports share_key workspace run_id summary"
     for argument in arguments.split():
         assert f"\n--{argument} " in said
     for word in ("hatch run flights --catalog iceberg", "<workspace>/landing", "on_time.svg", "remove the workspace"):

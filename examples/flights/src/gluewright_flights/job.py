@@ -6,6 +6,7 @@ This file runs as it is with ``python``, with ``spark-submit`` and as a Glue scr
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
@@ -26,9 +27,19 @@ from gluewright_core.tables.sql import identifier
 from gluewright_flights.flights import FLIGHTS, HEADER, LANDED, PROBLEMS, READING, examined
 from gluewright_flights.handover import PLANES, handed_over, shared_flights, shared_planes, sharing_key
 from gluewright_flights.live import LINE, open_live
+from gluewright_flights.news import corrections, unread
 from gluewright_flights.on_time import AIRLINES, ON_TIME, month_of, on_time_by_month
 from gluewright_flights.report import chart, lines_of, show
-from gluewright_flights.zone import Feed, Zone, find_flight_events, find_flights, require_readable, telling_unreadable
+from gluewright_flights.zone import (
+    Feed,
+    Zone,
+    find_days_of,
+    find_flight_events,
+    find_flights,
+    require_readable,
+    telling_unreadable,
+)
+from gluewright_incremental.incremental import Batch
 
 AIRLINES_FILE = "reference/airlines.csv"
 PLANES_FILE = "reference/planes.csv"
@@ -59,6 +70,7 @@ class Arguments:
     database: Annotated[str, "The tables' database; for iceberg <catalog>.<database>."] = "flights"
     from_: Annotated[date | None, "The first day to publish; without it the first that has landed."] = None
     to: Annotated[date | None, "The last day to publish; without it the last that has landed."] = None
+    state: Annotated[str | None, "Where the ledger of files that were read is; with it a run takes only new ones."] = None
     exports: Annotated[str | None, "Where on_time_<month>.csv goes: a folder or s3:// URI."] = None
     share_key: Annotated[
         Secret | None, "Where the key of tokens lies; with it flights_shared and planes_shared are made."
@@ -66,10 +78,22 @@ class Arguments:
 
 
 def main(job: Job[Arguments]) -> None:
-    """Publish the flights of the days asked for, then the figures of their months, and show the result."""
-    zone, feed = find_days(job), find_feed(job)
+    """Publish the days asked for, or those that no run has published yet."""
+    with unread_files(job) as batch:
+        if zone := find_days(job, batch):
+            publish(job, zone)
+        else:
+            job.log.info("no flights have landed since the last run; what is published stays as it is")
+
+
+def publish(job: Job[Arguments], zone: Zone) -> None:
+    """Publish the flights of some days, then the figures of their months, and show the result."""
+    feed = find_feed(job, zone)
     key = sharing_key(job.arguments.share_key) if job.arguments.share_key else None
     ensure_database(job)
+    if job.arguments.state:
+        with job.step("corrections"):
+            show_corrections(load_flights(job, zone), job, zone)
     with job.step("flights") as step:
         save_flights(examined(load_flights(job, zone)), job, zone).told(step)
     with job.step("on time", changes_grain=True) as step:
@@ -90,9 +114,25 @@ def main(job: Job[Arguments]) -> None:
             save_live(load_events(job, feed), job, feed, step)
 
 
-def find_days(job: Job[Arguments]) -> Zone:
-    """Find the files of the days asked for, and say which days are not there."""
-    zone = find_flights(open_storage(job.arguments.landing), job.arguments.from_, job.arguments.to)
+def unread_files(job: Job[Arguments]) -> AbstractContextManager[Batch | None]:
+    """Take what no run has published yet; nothing in particular if the run is told its days, or has no ledger."""
+    asked = job.arguments
+    if not asked.state or asked.from_ or asked.to:
+        return nullcontext()
+    return unread(asked.landing, asked.state, job.run.id)
+
+
+def find_days(job: Job[Arguments], batch: Batch | None) -> Zone | None:
+    """Find the files of the days asked for, or of those that the batch has files of, and say which days are not there."""
+    storage, asked = open_storage(job.arguments.landing), job.arguments
+    if batch is None:
+        zone = find_flights(storage, asked.from_, asked.to)
+    elif found := find_days_of(storage, (each.key for each in batch.objects)):
+        zone = found
+        for each in batch.late:
+            job.log.warning("late: %d files for %s, which was closed", each["objects"], each["prefix"])
+    else:
+        return None
     require_readable(zone.storage, [AIRLINES_FILE], ",".join(AIRLINES.names))
     if zone.missing:
         days = ", ".join(map(str, zone.missing[:5])) + (" ..." if len(zone.missing) > 5 else "")
@@ -100,9 +140,11 @@ def find_days(job: Job[Arguments]) -> Zone:
     return zone
 
 
-def find_feed(job: Job[Arguments]) -> Feed | None:
+def find_feed(job: Job[Arguments], zone: Zone) -> Feed | None:
     """Find the drops of flight events, unless the run leaves out days that they tell about: then they stay unmerged."""
     feed, asked = find_flight_events(open_storage(job.arguments.landing)), job.arguments
+    if feed and zone.days[0] > max(feed.files):
+        return None
     if feed and ((asked.from_ and asked.from_ > feed.first) or (asked.to and asked.to < feed.last)):
         job.log.info("flight events are not merged: they tell about %s to %s, not all asked for", feed.first, feed.last)
         return None
@@ -162,6 +204,20 @@ def save_flights(landed: DataFrame, job: Job[Arguments], zone: Zone) -> Saved:
             # One file a day.
             layout=lambda rows: rows.repartition("dt"),
         )
+
+
+def show_corrections(landed: DataFrame, job: Job[Arguments], zone: Zone) -> None:
+    """Say what changes in days that are published already."""
+    dataset = flights_dataset(job)
+    if not dataset.table.exists():
+        return
+    published = dataset.load().where(F.col("dt").isin(zone.days))
+    if published.isEmpty():
+        return
+    with telling_unreadable(zone.storage, zone.keys, HEADER):
+        fitting = FLIGHTS.conform(examined(landed), problems=PROBLEMS).rows
+        for line in corrections(published, fitting):
+            print(f"sent again: {line}")
 
 
 def save_on_time(rows: DataFrame, job: Job[Arguments], months: list[str]) -> Saved:

