@@ -499,6 +499,8 @@ def _said(changes: DataFrame) -> DataFrame:
     at = F.when(F.col("op") == "upsert", F.struct("sequence", _tie(F.col("row")).alias("tie")))
     distinct = (
         changes.select("key", "sequence", at.alias("at"), "row", unset.alias("unset"))
+        # One shuffle for this and for what is aggregated by key afterwards.
+        .repartition("key")
         .groupBy("key", "sequence", "at")
         .agg(F.count(F.lit(1)).alias("copies"), F.first("row").alias("row"), F.first("unset").alias("unset"))
     )
