@@ -10,7 +10,7 @@ from gluewright_incremental.by_hand import ByHandRefused, Note, decide, differen
 from gluewright_incremental.document import LedgerInvalid
 from gluewright_incremental.incremental import Incremental
 from gluewright_testing.killpoints import every_kill_point
-from gluewright_testing.sharing import once
+from gluewright_testing.sharing import once, shared
 
 pytestmark = once(1)
 
@@ -62,7 +62,7 @@ def test_killed_anywhere_the_next_run_finishes_the_same_batch(make_world, full):
         world.wait()
         assert len(world.sink) in {5, 6}
 
-    assert every_kill_point(make, job, check, look=look) > 20
+    assert every_kill_point(make, job, check, look=look) > len(shared(range(20)))
 
 
 def test_every_change_by_hand_survives_being_killed(make_world):
@@ -82,7 +82,7 @@ def test_every_change_by_hand_survives_being_killed(make_world):
     def check(world):
         assert world.rows() == world.objects()
 
-    assert every_kill_point(make, job, check) > 20
+    assert every_kill_point(make, job, check) > len(shared(range(20)))
 
 
 def test_a_dead_run_is_followed_by_the_same_batch_whatever_came_since(world):

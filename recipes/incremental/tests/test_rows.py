@@ -16,6 +16,7 @@ from gluewright_incremental.watermark import WatermarkInvalid
 from gluewright_testing.jars import jars
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
+from gluewright_testing.sharing import shared
 
 
 def _program(name):
@@ -173,7 +174,7 @@ def test_killed_anywhere_the_same_range_is_read_again(spark):
     def check(world):
         assert list(world["sink"].values()) == [[1, 2, 3, 4, 5]]
 
-    assert every_kill_point(make, job, check, at=lambda each: each.kind == "storage.write") >= 3
+    assert every_kill_point(make, job, check, at=lambda each: each.kind == "storage.write") >= len(shared(range(3)))
 
 
 def test_wrong_cursors_are_told(source):
