@@ -17,6 +17,7 @@ from gluewright_core.summary import Step
 from gluewright_core.tables import ALL, TOUCHED
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
+from gluewright_testing.sharing import in_turn
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -37,7 +38,7 @@ ODD = [
 ]
 
 
-@pytest.fixture(params=["parquet", "iceberg", "delta"])
+@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta"])])
 def make(request, spark, catalog, tmp_path):
     kind = request.param
     database = f"ice.{catalog.name}" if kind == "iceberg" else catalog.name

@@ -13,7 +13,7 @@ from gluewright_testing.interleavings import explore
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryCatalog, MemoryStorage
 from gluewright_testing.rows import rows
-from gluewright_testing.sharing import once, shared
+from gluewright_testing.sharing import in_turn, once, shared
 
 SCHEMA = "id string, amount double, dt date"
 BEFORE = [("1", 1.0, "2026-01-01"), ("2", 2.0, "2026-01-02")]
@@ -27,7 +27,7 @@ def quick_plans(interpreted):
     """Most of the time of these tests would be the compiler's."""
 
 
-@pytest.fixture(params=["parquet", "folder", "iceberg", "delta"])
+@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta", "folder"])])
 def make(request, spark, catalog, tmp_path):
     def made(name="orders"):
         iceberg = request.param == "iceberg"

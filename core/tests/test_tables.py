@@ -15,7 +15,7 @@ from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows
-from gluewright_testing.sharing import shared
+from gluewright_testing.sharing import in_turn, shared
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -33,7 +33,7 @@ BUYER_WITH_CITY = StructField("buyer", StructType([StructField("name", StringTyp
 DAY, NEXT_DAY = {"dt": date(2026, 1, 1), "shop": "a"}, {"dt": date(2026, 1, 2), "shop": "a"}
 FIRST = [("1", 1.0, "2026-01-01", "a"), ("2", 2.0, "2026-01-01", "a"), ("3", 3.0, "2026-01-02", "a")]
 AGAIN = [("1", 10.0, "2026-01-01", "a")]
-KINDS = ["parquet-local", "parquet-s3", "folder-local", "folder-s3", "iceberg", "iceberg-glue", "delta"]
+KINDS = ["parquet-local", *in_turn(["parquet-s3", "folder-local", "iceberg", "delta", "folder-s3", "iceberg-glue"])]
 
 
 @dataclass

@@ -21,6 +21,7 @@ from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
 from gluewright_core.tables.parquet import ParquetTable
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
+from gluewright_testing.sharing import in_turn
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -31,7 +32,7 @@ BY_QUICK = [("1", 100.0, "2026-01-01")]
 DAY, NEXT_DAY = [{"dt": "2026-01-01"}], [{"dt": "2026-01-02"}]
 
 
-@pytest.fixture(params=["parquet", "iceberg", "delta"])
+@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta"])])
 def table(request, spark, catalog, tmp_path):
     iceberg = request.param == "iceberg"
     name = catalog.iceberg_table("orders") if iceberg else catalog.table("orders")

@@ -4,7 +4,7 @@ import pytest
 
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
-from gluewright_testing.sharing import PART, SHARE, once, shared
+from gluewright_testing.sharing import PART, SHARE, in_turn, once, shared
 
 KEYS = ["a", "b", "c"]
 
@@ -53,6 +53,12 @@ def test_what_one_of_the_runs_has_is_the_others_with_the_next_part_and_every_one
         return lines
 
     assert [have_it(part) for part in ("0/3", "1/3", "2/3", "0/1")] == [[0], [1], [0], [0, 1]]
+    monkeypatch.setenv(SHARE, "1/2")
+    kinds = []
+    for part in ("0/3", "1/3", "0/1"):
+        monkeypatch.setenv(PART, part)
+        kinds.append(in_turn(["iceberg", "delta"]))
+    assert kinds == [["delta"], ["iceberg"], ["iceberg", "delta"]]
 
 
 @pytest.mark.parametrize("share", ["", "2", "1/0"])

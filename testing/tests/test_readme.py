@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from gluewright_testing.readme import blocks, run_examples
+from gluewright_testing.sharing import once
 
 README = Path(__file__).parents[1] / "README.md"
 
 
+@once(0)
 def test_every_test_in_the_readme_passes(tmp_path):
     examples = [block.body for block in blocks(README) if block.language == "python"]
     (settings,) = (block.body for block in blocks(README) if block.language == "toml")

@@ -132,13 +132,13 @@ run.start(sys.argv[1:])
 
 @once(1)
 def test_a_process_that_is_really_killed_leaves_what_the_next_one_finishes(new_world, tmp_path, spark):
-    """Two processes die by SIGKILL, one further on than the other; the third ends. The catalog is on disk."""
+    """Processes die by SIGKILL, one further on than the other; the last one ends. The catalog is on disk."""
     whole = new_world(last="2013-01-02")
     quietly(whole.run)
     workspace = tmp_path / "workspace"
     command = [sys.executable, "-c", LAUNCHER, f"--workspace={workspace}", "--to=2013-01-02", "--exports="]
     # When the plan to publish flights has been decided; and before on_time's files are written.
-    for point in ("17:after", "24:before"):
+    for point in shared(("17:after", "24:before")):
         died = subprocess.run(command, env=os.environ | {KILL_AT: point}, capture_output=True, text=True, check=False)
         assert died.returncode == -signal.SIGKILL, died.stderr[-3000:]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

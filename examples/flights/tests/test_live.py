@@ -20,6 +20,7 @@ from gluewright_flights.live import LINE, LiveDiffers, open_live
 from gluewright_flights.zone import LandingInvalid, find_flight_events
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.memory import MemoryStorage
+from gluewright_testing.sharing import once
 
 HAPPENS = {("scheduled", "departed", "arrived"), ("scheduled", "departed", "diverted"), ("scheduled", "cancelled")}
 
@@ -132,6 +133,7 @@ def test_a_zone_without_a_feed_has_none_and_a_drop_that_is_cut_off_is_named(tmp_
         find_flight_events(open_storage(tmp_path))
 
 
+@once(0)
 @pytest.mark.usefixtures("interpreted")
 def test_the_merged_drops_are_the_flights_to_the_row_and_merged_again_they_change_nothing(new_world):
     world = new_world(last="2013-01-02")

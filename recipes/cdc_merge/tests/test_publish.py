@@ -11,7 +11,7 @@ from gluewright_core import state
 from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.tables import ALL
 from gluewright_testing.killpoints import every_kill_point
-from gluewright_testing.sharing import shared
+from gluewright_testing.sharing import in_turn, shared
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEMA = "op string, key struct<id: int>, sequence struct<n: bigint>, row struct<id: int, name: string, day: string>"
@@ -22,7 +22,7 @@ def changes(spark, *given):
     return spark.createDataFrame(rows, SCHEMA)
 
 
-@pytest.fixture(params=["parquet", "iceberg", "delta"])
+@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta"])])
 def target(request, spark, catalog, tmp_path):
     kind, whole_changes = request.param, changes(spark, ("upsert", 1, 1, "", ""))
     database = f"ice.{catalog.name}" if kind == "iceberg" else catalog.name

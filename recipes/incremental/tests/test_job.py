@@ -15,7 +15,7 @@ from gluewright_incremental.incremental import Incremental
 from gluewright_incremental.job import Arguments, NothingRead, main
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
-from gluewright_testing.sharing import shared
+from gluewright_testing.sharing import in_turn, shared
 
 COLUMNS = "carrier string, late int, dt date"
 
@@ -97,7 +97,7 @@ def test_each_file_is_in_the_table_once_and_late_ones_too(spark, landing, capsys
     assert spark.table(landing.table).count() == 4
 
 
-@pytest.mark.parametrize("kind", ["iceberg", "delta"])
+@pytest.mark.parametrize("kind", in_turn(["iceberg", "delta"]))
 def test_tables_of_other_kinds_take_batches_and_their_replacements_too(spark, landing, catalog, kind):
     target = catalog.iceberg_table("delays") if kind == "iceberg" else catalog.table("delays")
     where = [f"--target={target}", f"--catalog={kind}", *(["--location="] if kind == "iceberg" else [])]

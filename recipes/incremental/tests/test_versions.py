@@ -5,6 +5,7 @@ import pytest
 from gluewright_incremental.versions import IncrementalVersions, VersionsInvalid
 from gluewright_incremental.watermark import WatermarkInvalid
 from gluewright_testing.memory import MemoryStorage
+from gluewright_testing.sharing import in_turn
 
 
 @pytest.fixture(autouse=True)
@@ -12,7 +13,7 @@ def quick_plans(interpreted):
     """A few rows."""
 
 
-@pytest.fixture(params=["iceberg", "delta"])
+@pytest.fixture(params=in_turn(["iceberg", "delta"]))
 def source(request, spark, catalog):
     return Source(spark, catalog, request.param)
 

@@ -57,6 +57,29 @@ def once(number: int) -> pytest.MarkDecorator:
     return pytest.mark.skipif(elsewhere, reason="another of the runs that share these tests has it today")
 
 
+def in_turn(items: Sequence[Item]) -> Sequence[Item]:
+    """Return the items that this run has today, such as kinds of tables: each run has some, and the others another day.
+
+    Args:
+        items: in the same order in every run.
+
+    Returns:
+        Every so manyth of them, one at least; all when the parts are unset.
+
+    Raises:
+        ValueError: an environment variable holds no share.
+
+    Example:
+        >>> in_turn(["iceberg", "delta"])
+        ['iceberg', 'delta']
+    """
+    (mine, shares), (part, parts) = _share(SHARE), _share(PART)
+    if parts == 1:
+        return items
+    first = (mine + part) % shares
+    return items[first::shares] or items[first % max(len(items), 1) :][:1]
+
+
 def _share(variable: str) -> tuple[int, int]:
     given = os.environ.get(variable, "0/1")
     found = re.fullmatch(r"(\d+)/(\d+)", given)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -11,7 +13,9 @@ from gluewright_core.errors import GluewrightError
 from gluewright_core.secret import Secret
 from gluewright_flights.on_time import month_of
 from gluewright_pii_masking import Keep, Key, MaskingError, Policy, Token, mask
-from gluewright_single_file_output import SingleFile, write_single_file
+
+if TYPE_CHECKING:
+    from gluewright_single_file_output import SingleFile
 
 _TOKEN = Token(length=16)
 _KEPT = (
@@ -76,5 +80,8 @@ def handed_over(on_time: DataFrame, month: str, folder: str, run: str) -> Single
         folder: where; a path or an S3 URI.
         run: the run's id.
     """
+    # Needs boto3, which comes with Glue, and not with every Spark.
+    from gluewright_single_file_output import write_single_file  # noqa: PLC0415
+
     target = f"{folder.rstrip('/')}/on_time_{month}.csv"
     return write_single_file(on_time, target, order_by=["carrier", "origin"], run=run, effect=effect)
