@@ -1,5 +1,6 @@
 """The same on S3: where a listing begins and ends, names beyond ASCII, and conditional writes."""
 
+import os
 import random
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.storage import open_storage
 from gluewright_incremental.incremental import Incremental
+from gluewright_testing.aws import ENDPOINT_OVERRIDE
 from gluewright_testing.sharing import once
 
 pytestmark = once(0)
@@ -31,12 +33,13 @@ def test_each_object_is_read_once_and_late_ones_are_found(s3_server):
         "dt=2/\u00e9 +&%20",
         "dt=2.bak/x",
         "dt=20/h=1/a",
-        "dt=3",
         "dt=3/a",
         "dt=4/a",
         "\ue000/x",
         "z",
     ]
+    # A server that keeps objects in a file system has none with a folder's name.
+    names += [] if os.environ.get(ENDPOINT_OVERRIDE) else ["dt=3"]
     draw.shuffle(names)
     for name in [*names, "zz/1"]:  # the last one leaves nothing else open
         source.write(name, name.encode())
