@@ -17,7 +17,7 @@ from gluewright_flights import landing
 from gluewright_flights.events import ALWAYS, LATE_DAYS, SAYS
 from gluewright_flights.job import find_feed
 from gluewright_flights.live import LINE, LiveDiffers, open_live
-from gluewright_flights.zone import LandingInvalid, find_flight_events
+from gluewright_flights.zone import LandingInvalid, Zone, find_flight_events
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.memory import MemoryStorage
 from gluewright_testing.sharing import once
@@ -105,21 +105,24 @@ def test_the_feed_is_laid_down_when_asked_for_the_same_bytes_every_time_and_besi
 
 
 @pytest.mark.parametrize(
-    ("from_", "to", "merged"),
+    ("from_", "to", "day", "merged"),
     [
-        (None, None, True),
-        ("2013-01-02", "2013-01-03", True),
-        (None, "2013-01-03", True),
-        ("2013-01-03", None, False),
-        (None, "2013-01-02", False),
+        (None, None, 2, True),
+        ("2013-01-02", "2013-01-03", 2, True),
+        (None, "2013-01-03", 2, True),
+        ("2013-01-03", None, 3, False),
+        (None, "2013-01-02", 2, False),
+        # Of what landed since the last run the feed tells nothing.
+        (None, None, 7, False),
     ],
 )
-def test_the_feed_is_merged_unless_days_that_it_tells_about_are_not_asked_for(tmp_path, from_, to, merged):
-    for day in range(2, 7):
-        open_storage(tmp_path).write(f"flight_events/dt=2013-01-{day:02}/events.json.gz", landing.compressed(b""))
-    from_, to = (day and date.fromisoformat(day) for day in (from_, to))
+def test_the_feed_is_merged_unless_days_that_it_tells_about_are_not_asked_for(tmp_path, from_, to, day, merged):
+    for drop in range(2, 7):
+        open_storage(tmp_path).write(f"flight_events/dt=2013-01-{drop:02}/events.json.gz", landing.compressed(b""))
+    from_, to = (text and date.fromisoformat(text) for text in (from_, to))
+    zone = Zone(open_storage(tmp_path), {date(2013, 1, day): ["flights.csv.gz"]}, [])
     asked = SimpleNamespace(landing=str(tmp_path), from_=from_, to=to)
-    feed = find_feed(SimpleNamespace(arguments=asked, log=logging.getLogger()))
+    feed = find_feed(SimpleNamespace(arguments=asked, log=logging.getLogger()), zone)
     assert (feed is not None) == merged
     if feed:
         assert (feed.first, feed.last) == (date(2013, 1, 2), date(2013, 1, 3))

@@ -77,7 +77,7 @@ class Ledger:
         if found is None:
             if partitions is None:
                 return None
-            body = {"partitions": list(partitions), "began": datetime.now(UTC).isoformat(timespec="seconds")}
+            body = {"partitions": list(partitions), "began": datetime.now(UTC).isoformat(timespec="microseconds")}
             try:
                 found = self._documents.write(run, body)
             except ConcurrentUpdate as error:
