@@ -1,7 +1,6 @@
 """`hatch run new` in a copy of the repository: the recipe installs, tests, builds and gets its page; no list is edited."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,6 @@ import pytest
 from gluewright_testing.sharing import once
 
 pytestmark = once(1)
-
-ROOT = Path(__file__).parents[1]
 
 
 def output(command, cwd, **environment):
@@ -31,13 +28,9 @@ def output(command, cwd, **environment):
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    """A copy of the repository, uncommitted files included, with a recipe made in it."""
-    copy = tmp_path_factory.mktemp("repository")
-    for name in output(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], ROOT).split("\0"):
-        if name and (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+def repository(copied_repository):
+    """A copy of the repository with a recipe made in it."""
+    copy = copied_repository
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     output([sys.executable, "-m", "tools.new_recipe", "throw_away"], copy)
     assert {path: path.read_bytes() for path in before} == before

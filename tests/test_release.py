@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +13,11 @@ from gluewright_testing.sharing import once
 
 pytestmark = once(0)
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    copy = tmp_path_factory.mktemp("repository")
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\0"):
-        if name and (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
-    return copy
+def repository(copied_repository):
+    subprocess.run(["git", "init", "-q"], cwd=copied_repository, check=True)
+    return copied_repository
 
 
 def release(repository, *arguments):
