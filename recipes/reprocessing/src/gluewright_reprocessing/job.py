@@ -131,7 +131,7 @@ def compute(spark: SparkSession, asked: Arguments, columns: Sequence[str]) -> Co
 def filled(query: str, partition: Mapping[str, Any]) -> str:
     """Put a partition's values into a query, as texts of SQL.
 
-    Not by Spark's own named parameters: in a session with the extensions of Iceberg and Delta, Spark 4.1.1 did not find them.
+    Not by Spark's own named parameters: with the extensions of Iceberg and Delta, Spark 4.1.1 did not find them.
 
     Example:
         >>> filled("SELECT * FROM flown WHERE dt = {dt}", {"dt": "2013-02-03"})
