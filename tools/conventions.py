@@ -49,6 +49,20 @@ class Package:
         found = re.search(r'^__version__ = "(.+)"$', (self.source / "__init__.py").read_text(), re.MULTILINE)
         return found[1] if found else ""
 
+    def hearts(self) -> list[Path]:
+        """List the modules that can be copied alone into a job: those that begin with the distribution's name."""
+        mark = f"# {self.distribution} "
+        return [file for file in sorted(self.source.glob("*.py")) if file.read_text(encoding="utf-8").startswith(mark)]
+
+
+def recipes_of(root: Path) -> list[Package]:
+    """List the recipes.
+
+    Args:
+        root: the repository.
+    """
+    return [Package(folder) for folder in sorted((root / "recipes").glob("[a-z]*")) if folder.is_dir()]
+
 
 def problems(root: Path) -> list[str]:
     """Return what breaks a convention, each with its place, or nothing.
@@ -56,7 +70,7 @@ def problems(root: Path) -> list[str]:
     Args:
         root: the repository.
     """
-    recipes = [Package(folder) for folder in sorted((root / "recipes").glob("[a-z]*")) if folder.is_dir()]
+    recipes = recipes_of(root)
     examples = [Package(folder) for folder in sorted((root / "examples").glob("[a-z]*")) if folder.is_dir()]
     # The template alone makes a repository of recipes: core may be installed from elsewhere.
     shared = [Package(root / name) for name in ("core", "testing") if (root / name).is_dir()]
@@ -97,12 +111,11 @@ def _of_package(package: Package, *, released: bool) -> Iterator[str]:
 
 def _of_recipe(package: Package, page: Path) -> Iterator[str]:
     mark = f"# {package.distribution} {package.version}"
-    modules = {file.stem: file.read_text(encoding="utf-8") for file in sorted(package.source.glob("*.py"))}
-    hearts = [name for name, text in modules.items() if text.startswith(f"# {package.distribution} ")]
+    hearts = {file.stem: file.read_text(encoding="utf-8") for file in package.hearts()}
     if not hearts:
         yield f"has 0 hearts; the first line of a module that can be copied alone is `{mark}`"
-    for heart in hearts:
-        if not modules[heart].startswith(f"{mark}\n"):
+    for heart, code in hearts.items():
+        if not code.startswith(f"{mark}\n"):
             yield f"{heart}.py's first line is not `{mark}`"
         for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT):
             yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark and boto3 only"
@@ -113,8 +126,8 @@ def _of_recipe(package: Package, page: Path) -> Iterator[str]:
         if not (package.folder / "tests" / file).exists():
             yield f"has no tests/{file}"
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    code = [f"/{heart}.py" for heart in hearts]
-    for shown in (f"recipes/{package.name}/README.md", *code, f"::: gluewright_{package.name}"):
+    files = [f"/{heart}.py" for heart in hearts]
+    for shown in (f"recipes/{package.name}/README.md", *files, f"::: gluewright_{package.name}"):
         if shown not in text:
             yield f"docs/recipes/{page.name} does not show {shown}"
 

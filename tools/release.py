@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.conventions import Package
+from tools.conventions import Package, recipes_of
 from tools.hatch import hatch, outside
 
 ROOT = Path(__file__).parent.parent
@@ -60,7 +60,7 @@ def every_package(root: Path) -> Iterator[Package]:
         root: the repository.
     """
     yield from (Package(root / name) for name in ("core", "testing"))
-    yield from (Package(folder) for folder in sorted((root / "recipes").glob("[a-z]*")) if folder.is_dir())
+    yield from recipes_of(root)
 
 
 def unfit(package: Package, core: Package) -> Iterator[str]:
