@@ -103,6 +103,7 @@ READ = [
         "0.30000000000000004": 0.30000000000000004, "1.7976931348623157E308": 1.7976931348623157e308, "100000000000000000000": 1e20}, {
         "": "format", "nan": "format", "inf": "format", "+1": "format", "1d": "format", "1.5f": "format", ".5": "format", "5.": "format",
         "0x1p3": "format", " 1": "format", "01": "format", "1,5": "format", "1e999": "range", "1e-999": "range",
+        "12.5d": "format", "12.5 ": "format", "12.5\t": "format", "1.e5": "format", "0x0.8p10": "format", "-1.": "format", "12D": "format",
         "0.12345678901234567890": "precision", "9007199254740993": "precision"}),
     (FloatType(), TEXT, {"0.1": pytest.approx(0.1), "16777216": 16777216.0}, {"16777217": "precision", "1e39": "range", "0.123456789": "precision"}),
     (BooleanType(), TEXT, {"true": True, "FALSE": False, "True": True}, dict.fromkeys(["t", "yes", "y", "1", "0", "", " true", "on"], "format")),

@@ -1249,13 +1249,13 @@ def _floating(target: DataType) -> _Reading:
 
     def lossless(x: str, v: str) -> str:
         # So few digits survive every way there and back (IEEE 754), more of them only if the number shows them again.
-        short = f"(octet_length({x}) <= {digits} AND {_matches(x, _PLAIN)})"
+        short = f"octet_length({x}) <= {digits} AND {_plainly_written(x)}"
         same = f"{significant(x)} = {significant(f'CAST({v} AS STRING)')}"
         few = f"(char_length({significant(x)}) <= {digits} AND abs({v}) BETWEEN {smallest} AND {largest})"
         long = f"({_matches(x, _FLOATING)} AND ({same} OR {few}))"
+        known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN {short} THEN true"
         # With CASE, because Spark computes what OR has on both sides first of all.
-        own = f"{x} IS NULL OR CAST({v} AS STRING) <=> {x}"
-        return f"CASE WHEN {own} THEN true WHEN {v} IS NULL THEN false ELSE {short} OR {long} END"
+        return f"CASE {known} WHEN CAST({v} AS STRING) = {x} THEN true ELSE {long} END"
 
     def why(x: str, v: str) -> _Cases:
         return [
@@ -1267,14 +1267,23 @@ def _floating(target: DataType) -> _Reading:
     return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
 
 
+def _plainly_written(x: str) -> str:
+    """Prove of most of the texts that Java reads as a number that they are digits and perhaps a point, without a pattern.
+
+    Java reads more: signs, zeros and spaces in front, which show in the first characters, spaces and type letters behind,
+    which show in the last one, and exponents.
+    """
+    begins = f"({_begins_1_to_9(x)} OR ({x} >= '0.' AND {x} < '0/') OR ({x} >= '-1' AND {x} < '-:'))"
+    last = f"substring(CAST({x} AS BINARY), -1, 1)"
+    return f"{begins} AND NOT contains({x}, 'e') AND NOT contains({x}, 'E') AND {last} >= X'30' AND {last} < X'3A'"
+
+
 def _date() -> _Reading:
     def lossless(x: str, v: str) -> str:
         # Spark reads much more, so its date proves little; a pattern would prove all, but costs more than the cast. Ten
         # bytes that begin with a digit other than 0, whose year is below 10000 and so has four digits, and that end with a
         # hyphen and the day in two: that leaves two for the month.
-        canonical = (
-            f"{_begins_with_year(x)} AND {v} <= DATE'9999-12-31' AND endswith({x}, {_two_digits('-', f'day({v})', 32)})"
-        )
+        canonical = f"{_begins_1_to_9(x)} AND {v} <= DATE'9999-12-31' AND endswith({x}, {_two_digits('-', f'day({v})', 32)})"
         known = (
             f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN octet_length({x}) = 10 AND {canonical} THEN true"
         )
@@ -1300,7 +1309,7 @@ def _timestamp(target: DataType, spot: _Place) -> _Reading:
         second = f"CAST(pmod(unix_seconds({v}), 60) AS INT)" if zoned else f"second({v})"
         last = f"{v} < {wanted}'9999-12-31 00:00:00{'Z' if zoned else ''}'"
         ends = f"endswith({x}, {_two_digits(':', second, 60)}) AND substring(CAST({x} AS BINARY), 14, 1) = X'3A'"
-        plain = f"octet_length({x}) = 19 AND {_begins_with_year(x)} AND {last} AND {ends}"
+        plain = f"octet_length({x}) = 19 AND {_begins_1_to_9(x)} AND {last} AND {ends}"
         known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false WHEN {plain} THEN true"
         return f"CASE {known} ELSE {_matches(x, pattern)} END"
 
@@ -1318,7 +1327,7 @@ def _timestamp(target: DataType, spot: _Place) -> _Reading:
     return _Reading(lambda x: _utc_or_zoned(x, spot) if zoned else f"try_cast({x} AS TIMESTAMP_NTZ)", lossless, why)
 
 
-def _begins_with_year(x: str) -> str:
+def _begins_1_to_9(x: str) -> str:
     return f"{x} >= '1' AND {x} < ':'"
 
 
