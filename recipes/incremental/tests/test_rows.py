@@ -1,5 +1,6 @@
 """Rows of PostgreSQL by cursor columns: each once, also those that become visible late; a replay reads the same range."""
 
+import json
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gluewright_core.errors import ConcurrentUpdate
+from gluewright_incremental.__main__ import main as command
 from gluewright_incremental.rows import CursorInvalid, IncrementalRows
 from gluewright_incremental.watermark import WatermarkInvalid
 from gluewright_testing.jars import jars
@@ -196,3 +198,32 @@ def test_wrong_cursors_are_told(source):
         source.run(lag=3, key=["id"], null_cursor="ignore", name="other")
     with pytest.raises(WatermarkInvalid, match="say who"):
         source.incremental().watermark.set_to(["2013-02-02"], who="me", why="")
+
+
+def test_a_watermark_is_shown_and_set_by_command(spark, tmp_path, capsys):
+    """Any SQL will do: here Spark's own."""
+    spark.range(1, 6).createOrReplaceTempView("numbers")
+
+    def read():
+        rows = IncrementalRows(spark.sql, "numbers", cursor=["id"], consumer="c", state=str(tmp_path), name="n")
+        with rows.batch() as batch:
+            return sorted(row.id for row in batch.read().collect()) if batch else []
+
+    def told(*line, fails=0):
+        capsys.readouterr()
+        assert command(["watermark", f"--state={tmp_path}", "--consumer=c", "--name=n", *line]) == fails
+        printed = capsys.readouterr()
+        return printed.err if fails else json.loads(printed.out)
+
+    assert "there is no watermark" in told(fails=1)
+    assert read() == [1, 2, 3, 4, 5]
+    assert told()["high"] == ["5"]
+    assert "say who changes it, and why" in told("--to", "3", fails=1)
+    assert "ends at 1 values" in told("--to", "3", "4", "--why=half", fails=1)
+    assert told("--to", "3", "--why=read again", "--dry-run")["was"] == ["5"]
+    assert read() == []
+    told("--to", "3", "--why=read again", "--who=a test")
+    assert read() == [4, 5]
+    assert told()["by_hand"]["why"] == "read again"
+    told("--reset", "--why=all of it")
+    assert read() == [1, 2, 3, 4, 5]

@@ -18,6 +18,7 @@ from gluewright_incremental.document import Ledger
 from gluewright_incremental.incremental import Incremental
 from gluewright_incremental.ledger import IncrementalError
 from gluewright_incremental.shelf import Plan, Shelf
+from gluewright_incremental.watermark import Watermark
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,6 +109,15 @@ def _mark(asked: argparse.Namespace) -> Any:
     return _told(by_hand.mark(incremental, prefix, note, known=known, dry_run=asked.dry_run))
 
 
+def _watermark(asked: argparse.Namespace) -> Any:
+    watermark = Watermark.existing(open_storage(asked.state), asked.consumer, asked.name)
+    if asked.to or asked.reset:
+        was = watermark.tell()["high"]
+        watermark.set_to(asked.to, who=asked.who, why=asked.why or "", dry_run=asked.dry_run)
+        return {"watermark": watermark.uri, "was": was, "high": asked.to}
+    return {"watermark": watermark.uri, **watermark.tell()}
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "show": _show,
     "list": _list,
@@ -117,6 +127,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "rewind": _rewind,
     "reset": _reset,
     "mark": _mark,
+    "watermark": _watermark,
 }
 
 
@@ -134,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "rewind": "forget what the batches after one took",
         "reset": "forget everything",
         "mark": "call objects known or new, or decide what became of an open batch",
+        "watermark": "where a consumer is in rows of a database or versions of a table; with --to or --reset, set it",
     }
     made = {name: commands.add_parser(name, help=text) for name, text in helps.items()}
     for name, command in made.items():
@@ -143,8 +155,8 @@ def _parser() -> argparse.ArgumentParser:
         if name in {"diff", "set", "rewind", "reset", "mark"}:
             command.add_argument("--source", required=True, help="the folder of the objects")
             command.add_argument("--depth", type=int, default=1, help="of prefixes, as the job has it")
-        if name in {"set", "rewind", "reset", "mark"}:
-            command.add_argument("--why", required=True, help="the reason, for those who come later")
+        if name in {"set", "rewind", "reset", "mark", "watermark"}:
+            command.add_argument("--why", required=name != "watermark", help="the reason, for those who come later")
             command.add_argument("--who", default=getpass.getuser(), help="by default the user of this machine")
             command.add_argument("--dry-run", action="store_true", help="tell what would be done")
         if name in {"rewind", "reset"}:
@@ -152,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     made["late"].add_argument("batch", nargs="?", help="number or id; by default the last one")
     made["set"].add_argument("--to", required=True, help="the prefix, such as dt=2013-02-03")
     made["rewind"].add_argument("--to", required=True, help="number or id of the last batch that stays; 0 for none")
+    where = made["watermark"].add_mutually_exclusive_group()
+    where.add_argument("--to", nargs="+", metavar="VALUE", help="go on behind this: a value for each column of the cursor")
+    where.add_argument("--reset", action="store_true", help="begin anew")
     which = made["mark"].add_mutually_exclusive_group(required=True)
     which.add_argument("--known", metavar="PREFIX", help="objects whose key begins so are known")
     which.add_argument("--new", metavar="PREFIX", help="objects whose key begins so are new")

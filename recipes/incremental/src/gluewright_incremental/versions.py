@@ -77,7 +77,7 @@ class IncrementalVersions:
         self._source: _Iceberg | _Delta = _Iceberg(spark, table) if kind == "iceberg" else _Delta(spark, table)
         state = open_storage(state) if isinstance(state, str) else state
         self.watermark = Watermark(
-            state, consumer, name, [kind, table], lease_seconds=lease_seconds, patience=patience, clock=clock
+            state, consumer, name, [kind, table], values=1, lease_seconds=lease_seconds, patience=patience, clock=clock
         )
 
     @contextmanager

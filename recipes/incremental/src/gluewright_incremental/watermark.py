@@ -102,6 +102,7 @@ class Watermark:
         consumer: who reads.
         name: of the source.
         what: describes the source; a watermark of another is refused.
+        values: how many values say where a batch ends; by default as many as ``what`` has.
         lease_seconds: how long a run that died keeps others out; by default two minutes.
         patience: how long to wait for another run; by default a little longer than that.
         clock: tells the time, UTC.
@@ -114,6 +115,7 @@ class Watermark:
         name: str,
         what: Sequence[str],
         *,
+        values: int | None = None,
         lease_seconds: float | None = None,
         patience: float | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -122,6 +124,7 @@ class Watermark:
         self._documents = Documents(state, KIND)
         self._name = f"{consumer}/{name}"
         self._what = list(what)
+        self._values = len(what) if values is None else values
         self._clock = clock
         self._seconds = core_state.LEASE_SECONDS if lease_seconds is None else lease_seconds
         self._lease = Lease(
@@ -133,10 +136,32 @@ class Watermark:
             patience=self._seconds * 1.25 if patience is None else patience,
         )
 
+    @classmethod
+    def existing(cls, state: Storage, consumer: str, name: str) -> Watermark:
+        """Open a watermark of whatever source it is.
+
+        Args:
+            state: the storage.
+            consumer: who reads.
+            name: of the source.
+
+        Raises:
+            WatermarkInvalid: there is none.
+        """
+        opened = cls(state, consumer, name, [])
+        found = opened._documents.read(opened._name)
+        if found is None:
+            raise WatermarkInvalid(f"{opened.uri}: there is no watermark; the first batch of the source makes it")
+        return cls(state, consumer, name, found.body["what"], values=found.body.get("values"))
+
     @property
     def uri(self) -> str:
         """Where the document is."""
         return self._documents.uri_of(self._name)
+
+    def tell(self) -> dict[str, Any]:
+        """Give what the document says: ``what``, ``number``, ``high``, ``open_batch``, ``by_hand`` and some more."""
+        return self._own(self._documents.read(self._name))
 
     def side_key(self, number: int) -> str:
         """Name a new side object of a batch."""
@@ -175,16 +200,17 @@ class Watermark:
             if body["plan"]:
                 self._state.delete([body["plan"]])
 
-    def set_to(self, high: Sequence[str] | None, *, who: str, why: str) -> None:
+    def set_to(self, high: Sequence[str] | None, *, who: str, why: str, dry_run: bool = False) -> None:
         """Say by hand where to go on.
 
         Args:
             high: everything up to here is known; None to begin anew.
             who: changes it.
             why: it is changed.
+            dry_run: only find out whether it may be.
 
         Raises:
-            WatermarkInvalid: a batch is open, or nobody says why.
+            WatermarkInvalid: a batch is open, the number of values is wrong, or nobody says why.
         """
         found = self._documents.read(self._name)
         body = self._own(found)
@@ -192,13 +218,20 @@ class Watermark:
             raise WatermarkInvalid(f"{self.uri}: batch {body['open_batch']['id']} is open; let a run finish it first")
         if not (who.strip() and why.strip()):
             raise WatermarkInvalid(f"{self.uri}: say who changes it, and why: it is kept with the change")
+        if high is not None and len(high) != self._values:
+            raise WatermarkInvalid(f"{self.uri}: a batch ends at {self._values} values ({self._what}), not {len(high)}")
+        if dry_run:
+            return
         when = self._clock().isoformat(timespec="seconds")
         by_hand = {"was": body["high"], "who": who, "why": why, "when": when}
         new = {**body, "high": None if high is None else list(high), "plan": "", "by_hand": by_hand}
         self._documents.write(self._name, new, expect=found)
+        if body["plan"]:
+            self._state.delete([body["plan"]])
 
     def _own(self, found: Document | None) -> dict[str, Any]:
-        empty = {"what": self._what, "number": 0, "high": None, "plan": "", "open_batch": None, "by_hand": None}
+        empty = {"what": self._what, "values": self._values, "number": 0, "high": None, "plan": ""}
+        empty |= {"open_batch": None, "by_hand": None}
         body = found.body if found else empty
         if body.get("what") != self._what:
             raise WatermarkInvalid(
