@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import base64
+import collections
 import hashlib
 import hmac
 import itertools
+import json
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
 
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdate, SecretUnavailable
 from gluewright_core.job import run
 from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.files import save_contract
-from gluewright_pii_masking.job import Arguments, MaskingRefused, main
+from gluewright_core.tables import Kind
+from gluewright_pii_masking.job import Arguments, MaskingRefused, PlainValuesFound, main
+from gluewright_pii_masking.masking import Key
+from gluewright_pii_masking.vaulting import VaultRefused, filled, open_vault
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows
+from gluewright_testing.sharing import in_turn
 
 SECRET = bytes(range(32))
 POLICY = """
@@ -159,3 +166,161 @@ def test_killed_anywhere_and_run_again_it_publishes_the_masked_rows(spark, argum
         assert_same_rows(spark.table(table), MASKED)
 
     every_kill_point(fresh, lambda given: run(main, Arguments, argv=given), complete)
+
+
+def test_the_key_comes_from_secrets_manager_and_from_the_parameter_store(spark, arguments, aws):
+    text = base64.b64encode(SECRET).decode()
+    stored = {"2026": text, "short": "c2hvcnQ="}
+    boto3.client("secretsmanager").create_secret(Name="masking", SecretString=json.dumps(stored))
+    boto3.client("ssm").put_parameter(Name="/masking/2026", Value=text, Type="SecureString")
+    for place in ("secretsmanager:masking#2026", "ssm:/masking/2026"):
+        run(main, Arguments, argv=argv(arguments, key=place))
+        assert_same_rows(spark.table(arguments["target"]), MASKED)
+    for place, kind, said in (
+        ("secretsmanager:masking#short", MaskingRefused, "key 2026: it has 5 bytes"),
+        ("secretsmanager:masking#2025", SecretUnavailable, "no key '2025'"),
+        ("ssm:/masking/2025", SecretUnavailable, "ParameterNotFound"),
+    ):
+        with pytest.raises(kind, match=said) as error:
+            run(main, Arguments, argv=argv(arguments, key=place))
+        assert text not in str(error.value) and "c2hvcnQ" not in str(error.value)
+
+
+def test_plain_values_that_came_through_stop_the_job_before_it_publishes(spark, arguments, tmp_path):
+    people = rows(spark, "id int, email string, note string", [(1, "Ada@x.org", "to ada@x.org"), (2, None, "by Ada@x.org")])
+    people.write.parquet(f"{tmp_path}/notes")
+    path = tmp_path / "notes.json"
+    path.write_text('{"columns": {"id": "keep", "email": "token", "note": "keep"}}')
+    leaky = {"source": f"{tmp_path}/notes", "policy": path, "contract": None}
+    for changed in ({"leak_check": "full"}, {"leak_check": "sampled", "leak_fraction": 1.0}):
+        with pytest.raises(PlainValuesFound, match="note has 1 values of email; mask these columns") as error:
+            run(main, Arguments, argv=argv(arguments, **leaky, **changed))
+        assert "x.org" not in str(error.value) and spark.table(arguments["target"]).collect() == []
+        assert [file for file in tmp_path.glob("masked*/**/*.parquet") if file.is_file()] == []
+    for changed, said in (
+        ({"leak_columns": "mail"}, "no column mail to search for"),
+        ({"leak_shortest": 1}, "shortest is 1"),
+    ):
+        with pytest.raises(MaskingRefused, match=said):
+            run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full", **changed))
+    # Of none of the rows nothing is found, and a run again publishes once.
+    for _ in range(2):
+        sampled = argv(arguments, **leaky, leak_check="sampled", leak_fraction=0.0, run_id="r1")
+        assert run(main, Arguments, argv=sampled).steps[0].counts()["written"] == 2
+    path.write_text('{"columns": {"id": "keep", "email": "token", "note": "drop"}}')
+    run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full", target=f"{arguments['target']}2"))
+    assert spark.table(f"{arguments['target']}2").columns == ["id", "email"]
+    path.write_text('{"columns": {"id": "keep", "email": "keep", "note": "keep"}}')
+    with pytest.raises(MaskingRefused, match="it hides no column whole; name with --leak_columns"):
+        run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full"))
+
+
+ENTRIES = "domain string, lookup string, sealed string"
+VAULTED = '{"columns": {"id": "keep", "email": {"action": "vault_token", "normalise": ["trim", "lower"]}, "born": "drop"}}'
+
+
+@pytest.fixture
+def vaulted(arguments, catalog, tmp_path):
+    (tmp_path / "vaulted.json").write_text(VAULTED)
+    more = {"policy": f"{tmp_path}/vaulted.json", "contract": None}
+    return {**arguments, **more, "vault": f"{catalog.name}.vault", "vault_location": f"file://{tmp_path}/vault"}
+
+
+def tokens(spark, table):
+    return {row.id: row.email for row in spark.table(table).select("id", "email").collect()}
+
+
+@pytest.mark.parametrize("kind", in_turn(["parquet", "iceberg"]))
+def test_a_value_has_one_vault_token_in_every_run_and_table_also_when_the_key_is_exchanged(
+    spark, vaulted, tmp_path, monkeypatch, kind
+):
+    places = {"catalog": kind}
+    if kind == "iceberg":
+        places |= {"target": "ice.masking.t", "vault": "ice.masking.v", "location": None, "vault_location": None}
+    vaulted |= places
+    run(main, Arguments, argv=argv(vaulted, leak_check="full"))
+    first = tokens(spark, vaulted["target"])
+    assert first[3] is None and len({first[1], first[2]}) == 2
+    assert_same_rows(spark.table(vaulted["vault"]).select("token"), [(first[1],), (first[2],)])
+    rows(spark, "id int, email string, born date", [(1, "BEN@x.org", None), (2, "cleo@x.org", None)]).write.parquet(
+        f"{tmp_path}/more"
+    )
+    monkeypatch.setenv("NEW_KEY", base64.b64encode(bytes(40)).decode())
+    new = {"key": "env:NEW_KEY", "key_id": "2027", "source": f"{tmp_path}/more", "location": f"file://{tmp_path}/other"}
+    new["target"] = vaulted["target"] + "2"
+    if kind == "iceberg":
+        del new["location"]
+    with pytest.raises(VaultRefused, match="entries of key 2026, and the key is 2027"):
+        run(main, Arguments, argv=argv(vaulted, **new))
+    run(main, Arguments, argv=argv(vaulted, **new, old_key="env:MASKING_KEY", old_key_id="2026"))
+    second = tokens(spark, new["target"])
+    assert second[1] == first[2] and second[2] not in first.values()
+    kept = spark.table(vaulted["vault"]).collect()
+    assert len(kept) == 3 and all(row.lookup.startswith("2027.") and row.sealed.startswith("2027.") for row in kept)
+    assert "x.org" not in str(kept)
+
+
+def test_a_vault_that_is_not_asked_for_or_not_named_is_refused(vaulted, arguments):
+    for given, said in (
+        (argv(vaulted, vault=None), "email has one"),
+        (argv(arguments, vault="default.vault"), "no column has one"),
+    ):
+        with pytest.raises(MaskingRefused, match=said):
+            run(main, Arguments, argv=given)
+    with pytest.raises(VaultRefused, match="not a bare folder"):
+        run(main, Arguments, argv=argv(vaulted, catalog="folder"))
+
+
+def test_two_at_once_issue_one_token_for_a_value(spark, vaulted, tmp_path, monkeypatch):
+    """Each masks another table; some values are in both."""
+    monkeypatch.setattr("gluewright_pii_masking.vaulting.PAUSE_SECONDS", 0.1)
+    for name, first in (("a", 0), ("b", 10)):
+        people = [(number, f"p{number}@x.org", None) for number in range(first, first + 20)]
+        rows(spark, "id int, email string, born date", people).write.parquet(f"{tmp_path}/{name}")
+
+    def attempt(name):
+        changed = {
+            "source": f"{tmp_path}/{name}",
+            "target": f"{vaulted['target']}{name}",
+            "location": f"file://{tmp_path}/m{name}",
+        }
+        return run(main, Arguments, argv=argv(vaulted, **changed, run_id=f"run-{name}")).status
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(attempt, "ab")) == ["succeeded", "succeeded"]
+    a, b = (tokens(spark, f"{vaulted['target']}{name}") for name in "ab")
+    assert {number: a[number] for number in range(10, 20)} == {number: b[number] for number in range(10, 20)}
+    kept = collections.Counter(row.lookup for row in spark.table(vaulted["vault"]).collect())
+    assert len(kept) == 30 and set(kept.values()) == {1}
+    assert len({*a.values(), *b.values()}) == 30
+
+
+def test_killed_anywhere_tokens_stay_what_they_were_and_no_value_gets_two(spark, catalog, tmp_path, monkeypatch):
+    monkeypatch.setattr("gluewright_core.state.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("gluewright_pii_masking.vaulting.PAUSE_SECONDS", 0.1)
+    key, numbers, before = Key("k", SECRET), itertools.count(), {}
+    entries = [spark.createDataFrame([("", f"k.{n}", f"k.s{n}") for n in range(last)], ENTRIES) for last in (2, 3)]
+
+    def fresh():
+        number = next(numbers)
+        return open_vault(spark, f"{catalog.name}.vault{number}", f"file://{tmp_path}/vault{number}", Kind.PARQUET)
+
+    def known(vault):
+        return [(row.lookup, row.token) for row in vault.read().collect()]
+
+    def look(vault):
+        before[vault.spec.name] = known(vault)
+
+    def issue(vault):
+        """Again, the same run may have more rows."""
+        filled(vault, entries[vault.spec.name in before], key=key, old_key=None, run="once")
+
+    def complete(vault):
+        found = known(vault)
+        assert len(dict(found)) == len(found) == (3 if vault.spec.name in before else 2)
+        assert set(before.get(vault.spec.name, [])) <= set(found)
+
+    def moves(happening):
+        return happening.kind != "spark.write" and "/leases/" not in happening.target
+
+    assert every_kill_point(fresh, issue, complete, look=look, at=moves)

@@ -19,6 +19,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, IntegerType, MapType, StringType, StructField, StructType
 
@@ -40,9 +42,10 @@ from gluewright_pii_masking import (
     TruncateDate,
     decrypt,
     mask,
+    masking,
     rotation,
 )
-from gluewright_pii_masking.masking import aes_gcm, hmac_sha256, pads
+from gluewright_pii_masking.masking import aes_gcm, hmac_sha256, nfc, pads, unicode_tables
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
 
@@ -394,7 +397,7 @@ def test_what_protects_nothing_is_refused(spark):
         ({"columns": {"a": {"action": "token", "lenght": 8}}}, "token has no 'lenght'"),
         ({"columns": {"a": {"action": "band"}}}, "columns.a: band: an attribute is missing"),
         ({"columns": {"a": {"action": "band", "width": "wide"}}}, "columns.a: band: an attribute is missing or of another"),
-        ({"columns": {"a": {"action": "token", "normalise": ["nfc"]}}}, "no native expression for Unicode's normal forms"),
+        ({"columns": {"a": {"action": "token", "normalise": ["nfkc"]}}}, "'nfkc'; there are trim, lower, nfc"),
         ({"columns": {"a": {"last": 4}}}, "columns.a: an action is its name"),
         ({"columns": ["a"]}, "columns: a mapping"),
         ({"collumns": {}}, "no 'collumns'"),
@@ -512,6 +515,86 @@ def test_while_a_key_is_exchanged_old_and_new_tokens_join(spark, key):
     assert rotation(given.select("id"), Policy({"id": Keep()}), old=key, new=new).collect() == []
     with pytest.raises(KeyInvalid, match="both keys have this id"):
         rotation(given, policy, old=key, new=key)
+
+
+POINTS = [*range(0xD800), *range(0xE000, 0x110000)]
+LETTERS = [chr(point) for point in POINTS if unicodedata.category(chr(point)) != "Cn"]
+DECOMPOSED = [letter for letter in LETTERS if unicodedata.decomposition(letter)[:1] not in ("", "<")]
+SYLLABLES = st.one_of(st.characters(min_codepoint=first, max_codepoint=last) for first, last in (
+    (0x1100, 0x1112), (0x1161, 0x1175), (0x11A7, 0x11C2), (0xAC00, 0xD7A3)
+))  # fmt: skip
+MARKED = st.one_of(
+    st.sampled_from([letter for letter in LETTERS if unicodedata.combining(letter)]),
+    st.sampled_from(DECOMPOSED),
+    st.sampled_from("aeIoK \n\ufeff\U0001f600\u0130\u0915\u093c"),
+    SYLLABLES,
+    st.sampled_from(LETTERS),
+)
+
+
+def normal(spark, texts):
+    frame = spark.createDataFrame(list(enumerate(texts)), "id int, text string")
+    tables = unicode_tables(spark, "tables").withColumnRenamed("tables", "t")
+    found = frame.crossJoin(F.broadcast(tables)).select("id", nfc(F.col("text"), F.col("t")).alias("text")).collect()
+    return [row.text for row in sorted(found)]
+
+
+def test_every_letter_that_has_parts_is_composed_as_unicodedata_does(spark):
+    texts = [text for letter in DECOMPOSED for text in (letter, unicodedata.normalize("NFD", letter))]
+    texts = ["".join(texts[place : place + 6]) for place in range(0, len(texts), 6)]
+    assert normal(spark, texts) == [unicodedata.normalize("NFC", text) for text in texts]
+
+
+@settings(max_examples=3, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@given(texts=st.lists(st.text(MARKED, min_size=2, max_size=9), min_size=150, max_size=150))
+def test_any_text_has_the_normal_form_that_unicodedata_gives_it(spark, texts):
+    assert normal(spark, texts) == [unicodedata.normalize("NFC", text) for text in texts]
+
+
+def test_what_is_left_alone_without_the_tables_has_nothing_to_change():
+    class_ = re.sub(r"\\x\{(\w+)\}", lambda found: f"\\U{int(found[1], 16):08x}", masking._unicode()[1])
+    may_change = re.compile(f"[{class_}]").search
+
+    def changes(letter):
+        return unicodedata.normalize("NFC", letter) != letter or unicodedata.combining(letter)
+
+    for letter in (letter for letter in LETTERS if not may_change(letter)):
+        assert not changes(letter)
+        assert letter == "\u0130" or not any(map(changes, letter.lower()))
+    # What is the second of a pair that is composed. (Of Hangul the middle and last ones.)
+    for letter in [*DECOMPOSED, "\uac00", "\uac01"]:
+        parts = unicodedata.normalize("NFD", letter)
+        assert unicodedata.normalize("NFC", letter) != letter or any(map(may_change, parts[1:]))
+
+
+def test_a_token_does_not_tell_how_a_text_was_composed(spark, key):
+    texts = ["Zo\u00eb", "Zoe\u0308", "zo\u00eb ", "J\u030c", "\u01f0", "\u0130", "I\u0307", "\uac00", "\u1100\u1161", None]
+    texts.append("Ada")
+    given = rows(
+        spark,
+        "id int, text string, inner struct<all:array<string>>, plain string",
+        [(n, text, {"all": [text, "a"]}, "a") for n, text in enumerate(texts)],
+    )
+    folded = Token(normalise=("trim", "lower", "nfc"))
+    policy = Policy({"id": Keep(), "text": folded, "inner.all[]": Token(normalise="nfc"), "plain": Token()})
+    masked = mask(given, policy, key=key)
+    found = masked.orderBy("id").collect()
+    expected = [text and unicodedata.normalize("NFC", text.strip().lower()) for text in texts]
+    for row, text, folded_text in zip(found, texts, expected, strict=True):
+        assert row.text == (folded_text and python_token(folded_text, key))
+        assert row.inner["all"] == [text and python_token(unicodedata.normalize("NFC", text), key), python_token("a", key)]
+        assert row.plain == python_token("a", key)
+    assert len({row.text for row in found}) == 6
+    # The tables are not in the plan, and are not carried by rows that need none.
+    assert len(masked._jdf.queryExecution().toString()) < 150_000
+    pairs = rotation(given, policy, old=key, new=Key("k2", bytes(33)))
+    assert {row.new for row in pairs.where("column = 'text'").collect()} == {
+        python_token(text, Key("k2", bytes(33))) for text in expected if text
+    }
+
+
+def python_token(text, key):
+    return f"{key.id}.{hmac.new(key.secret, text.encode(), hashlib.sha256).hexdigest()}"
 
 
 def test_no_rows_and_columns_named_like_the_key_are_fine(spark, key):

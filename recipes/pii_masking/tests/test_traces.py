@@ -13,7 +13,7 @@ from gluewright_pii_masking.masking import derived, pads
 from gluewright_testing.sharing import once
 
 SECRET = bytes((7 * n + 200) % 256 for n in range(40))
-PLAIN = ["lovelace@example.org", "4929-5555-0199-1234", "Wollstonecraft"]
+PLAIN = ["lovelace@example.org", "4929-5555-0199-1234", "Wollstonecraft", "+44-7700-900123"]
 
 # Runs the job well, shows the plan in every mode, then runs into a failure while rows are masked. What Python deletes is
 # noted: a file that was there for a moment is on the disk all the same.
@@ -30,8 +30,9 @@ spark = start_session(workspace=folder / "work", conf={
     "spark.eventLog.rolling.enabled": "false", "spark.local.dir": str(folder / "local"), "spark.log.level": "INFO",
 })
 rows = [(n, *PLAIN, {"A": "x", "a": "y"} if n == 50 else {}) for n in range(100)]
-spark.createDataFrame(rows, "id int, email string, card string, name string, labels map<string,string>").write.parquet(
-    str(folder / "people"))
+people = spark.createDataFrame(
+    rows, "id int, email string, card string, name string, phone string, labels map<string,string>")
+people.write.parquet(str(folder / "people"))
 
 unlink = os.unlink
 def noted(path, *more, **named):
@@ -44,7 +45,8 @@ spark.createDataFrame([("a canary",)], "a string").collect()
 
 def arguments(policy):
     return [f"--source={folder}/people", "--target=default.masked", f"--location={folder.as_uri()}/masked",
-            f"--policy={folder}/{policy}.json", "--key=env:MASKING_KEY"]
+            f"--policy={folder}/{policy}.json", "--key=env:MASKING_KEY", "--vault=default.vault",
+            f"--vault_location={folder.as_uri()}/vault"]
 
 run(main, Arguments, argv=arguments("good"))
 asked = Arguments("people", "default.masked", f"{folder}/good.json", key=Secret("env:MASKING_KEY"))
@@ -70,6 +72,7 @@ def written(secret):
 @once(1)
 def test_no_plan_log_event_file_or_exception_has_the_key_or_a_plain_value(tmp_path):
     actions = {"id": "keep", "email": "token", "card": {"action": "encrypt", "deterministic": True}, "name": "encrypt"}
+    actions["phone"] = "vault_token"
     good = {**actions, "labels{}.key": {"action": "token", "normalise": "lower"}, "labels{}.value": "drop"}
     # Two keys of a map become one token in one row: there Spark fails the job, and says which key it was.
     for name, columns in {"good": good, "failing": {**good, "labels{}.value": "keep"}}.items():
@@ -87,12 +90,17 @@ def test_no_plan_log_event_file_or_exception_has_the_key_or_a_plain_value(tmp_pa
     assert ran.returncode == 1 and b"duplicate" in ran.stderr.lower(), ran.stderr.decode()[-5000:]
 
     found = {"stdout": ran.stdout, "stderr": ran.stderr, "deleted": (tmp_path / "deleted").read_bytes()}
-    files = [path for folder in ("events", "local", "masked", "work") for path in (tmp_path / folder).rglob("*")]
-    found |= {str(path): path.read_bytes() for path in files if path.is_file()}
-    (events,) = [content for path, content in found.items() if "/events/" in path and not path.endswith(".crc")]
+    # All there is but what has to be plain. (The files of a table lie beside its folder.)
+    folders = [folder for folder in tmp_path.iterdir() if folder.is_dir() and folder.name != "people"]
+    files = [path for folder in folders for path in folder.rglob("*")]
+    found |= {str(path.relative_to(tmp_path)): path.read_bytes() for path in files if path.is_file()}
+    tables = " ".join(path for path in found if path.endswith(".parquet"))
+    assert "vault" in tables and "masked" in tables, tables
+    (events,) = [content for path, content in found.items() if path.startswith("events/") and not path.endswith(".crc")]
     assert b"BroadcastNestedLoopJoin" in events and b"SparkListenerTaskEnd" in events
     assert b"a canary" in found["deleted"]
-    keys = [SECRET, derived(SECRET, "aes"), derived(SECRET, "iv"), *pads(SECRET), *pads(derived(SECRET, "iv"))]
+    keys = [SECRET, *(derived(SECRET, purpose) for purpose in ("aes", "iv", "vault"))]
+    keys += [pad for purpose in (SECRET, *keys[2:]) for pad in pads(purpose)]
     wanted = [*itertools.chain.from_iterable(map(written, keys)), *(text.lower().encode() for text in PLAIN)]
     for place, content in found.items():
         lower = content.lower()

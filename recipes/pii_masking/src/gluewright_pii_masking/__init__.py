@@ -21,11 +21,17 @@ from gluewright_pii_masking.masking import (
     Redact,
     Token,
     TruncateDate,
+    VaultToken,
     decrypt,
+    hidden_columns,
     mask,
+    rekeyed,
     rotation,
+    vault_columns,
+    vault_entries,
 )
 from gluewright_pii_masking.risk import ReportInvalid, reidentification
+from gluewright_pii_masking.vault import VaultMismatch, exchanged, issued, sealed
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,11 +57,20 @@ __all__ = [
     "ReportInvalid",
     "Token",
     "TruncateDate",
+    "VaultMismatch",
+    "VaultToken",
     "decrypt",
+    "exchanged",
     "found",
     "hidden",
+    "hidden_columns",
+    "issued",
     "leaks",
     "mask",
     "reidentification",
+    "rekeyed",
     "rotation",
+    "sealed",
+    "vault_columns",
+    "vault_entries",
 ]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pyspark.sql import functions as F
@@ -16,7 +17,21 @@ from gluewright_core.schema.files import form_of, load_contract, read_text, yaml
 from gluewright_core.secret import Secret
 from gluewright_core.tables import ALL, Kind, Replace, TableSpec, open_table
 from gluewright_pii_masking.detect import DETECTORS, DetectorUnknown, found, hidden
-from gluewright_pii_masking.masking import Change, Key, MaskingError, Policy, PolicyInvalid, mask, rotation
+from gluewright_pii_masking.leaks import LeakCheckInvalid, leaks
+from gluewright_pii_masking.masking import (
+    Change,
+    Key,
+    MaskingError,
+    Policy,
+    PolicyInvalid,
+    hidden_columns,
+    mask,
+    rotation,
+    vault_columns,
+    vault_entries,
+)
+from gluewright_pii_masking.vault import exchanged
+from gluewright_pii_masking.vaulting import filled, open_vault
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -25,6 +40,18 @@ if TYPE_CHECKING:
 
 class MaskingRefused(GluewrightError):  # noqa: N818
     """The policy or the key does not fit. Nothing was read or published."""
+
+
+class PlainValuesFound(GluewrightError):  # noqa: N818
+    """Values that should be gone are in the masked rows. Nothing was published."""
+
+
+class LeakCheck(Enum):
+    """How much of the masked rows is searched for the plain values before they are published."""
+
+    none = "none"
+    sampled = "sampled"
+    full = "full"
 
 
 @dataclass(frozen=True)
@@ -38,6 +65,16 @@ class Arguments:
     key_id: Annotated[str, "The name by which tokens and ciphertexts tell the key; another for each key."] = "k1"
     old_key: Annotated[Secret | None, "The key until now; the pairs of old and new tokens become <target>_rotation."] = None
     old_key_id: Annotated[str, "The name of the key until now."] = "k0"
+    vault: Annotated[str, "The table that keeps vault tokens: database.table."] = ""
+    vault_location: Annotated[str, "Folder of the vault's files; iceberg may leave it to its catalog."] = ""
+    leak_check: Annotated[LeakCheck, "Search the masked rows for plain values, and publish none if there are some."] = (
+        LeakCheck.none
+    )
+    leak_columns: Annotated[list[str], "The plain columns to search for; by default what is dropped, redacted or keyed."] = (
+        field(default_factory=list)
+    )
+    leak_shortest: Annotated[int, "Shorter values are not searched for: they occur by chance."] = 5
+    leak_fraction: Annotated[float, "With sampled: how much of the masked rows is searched."] = 0.01
     contract: Annotated[str, "Path of the source's contract, if the policy goes by tags that the data does not carry."] = ""
     partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
     location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
@@ -51,7 +88,7 @@ def main(job: Job[Arguments]) -> None:
         if job.arguments.old_key:
             save_rotation(rotated(load_rows(job), job.arguments), job)
         rows = step.counting(load_rows(job), "read")
-        step.add(written=save_masked(masked(rows, job.arguments), job))
+        step.add(written=save_masked(with_vault_tokens(masked(rows, job.arguments), job), job))
 
 
 def load_rows(job: Job[Arguments]) -> DataFrame:
@@ -64,6 +101,24 @@ def masked(rows: DataFrame, asked: Arguments) -> DataFrame:
     """Apply the policy."""
     with refusals(asked.policy):
         return mask(rows, policy_of(asked), key=key_of(asked.key_id, asked.key), declared=declared_by(asked))
+
+
+def with_vault_tokens(rows: DataFrame, job: Job[Arguments]) -> DataFrame:
+    """Issue the tokens that the vault lacks, and put them in their places."""
+    asked, plain = job.arguments, load_rows(job)
+    with refusals(asked.policy):
+        policy, declared = policy_of(asked), declared_by(asked)
+        columns = vault_columns(plain, policy, declared=declared)
+        if bool(columns) != bool(asked.vault):
+            told = f"{columns[0]} has one" if columns else "no column has one"
+            raise MaskingRefused(f"{asked.policy}: --vault names the table of vault tokens, and {told}")
+        key = key_of(asked.key_id, asked.key)
+        if not columns or key is None:
+            return rows
+        entries = vault_entries(plain, policy, key=key, declared=declared)
+        vault = open_vault(job.spark, asked.vault, asked.vault_location, asked.catalog)
+        known = filled(vault, entries, key=key, old_key=key_of(asked.old_key_id, asked.old_key), run=job.run.id)
+    return exchanged(rows, columns, known)
 
 
 def rotated(rows: DataFrame, asked: Arguments) -> DataFrame:
@@ -132,8 +187,37 @@ def save_rotation(pairs: DataFrame, job: Job[Arguments]) -> None:
 def save_masked(rows: DataFrame, job: Job[Arguments]) -> int:
     """Publish the masked rows and return how many they are."""
     asked = job.arguments
-    table = TableSpec(asked.target, rows.schema, tuple(asked.partition_by), asked.location, f"Masked from {asked.source}.")
-    return open_table(job.spark, table, asked.catalog).publish(rows, run=job.run.id, replace=asked.replace).rows
+    spec = TableSpec(asked.target, rows.schema, tuple(asked.partition_by), asked.location, f"Masked from {asked.source}.")
+    table = open_table(job.spark, spec, asked.catalog)
+    if asked.leak_check is LeakCheck.none:
+        return table.publish(rows, run=job.run.id, replace=asked.replace).rows
+    if done := table.published(job.run.id):
+        return done.rows
+    # What is searched is what will be published, and is not computed twice.
+    staging = table.stage(rows, run=job.run.id, replace=asked.replace)
+    try:
+        refuse_leaks(staging.rows, job)
+    except Exception:
+        staging.discard()
+        raise
+    return staging.publish().rows
+
+
+def refuse_leaks(rows: DataFrame, job: Job[Arguments]) -> None:
+    """Stop when a plain value is in the masked rows."""
+    asked, plain = job.arguments, load_rows(job)
+    with refusals(asked.policy):
+        columns = asked.leak_columns or hidden_columns(plain, policy_of(asked), declared=declared_by(asked))
+    if not columns:
+        raise MaskingRefused(f"{asked.policy}: it hides no column whole; name with --leak_columns what to search for")
+    fraction = asked.leak_fraction if asked.leak_check is LeakCheck.sampled else None
+    try:
+        found = leaks(plain, rows, columns, shortest=asked.leak_shortest, fraction=fraction).collect()
+    except LeakCheckInvalid as error:
+        raise MaskingRefused(f"--leak_check: {error}") from None
+    if found:
+        told = "; ".join(f"{row.found_in} has {row['values']} values of {row.value_of}" for row in found)
+        raise PlainValuesFound(f"{asked.target}: plain values came through: {told}; mask these columns, then run again")
 
 
 if __name__ == "__main__":

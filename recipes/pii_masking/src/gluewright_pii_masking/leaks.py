@@ -15,6 +15,7 @@ Example:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from pyspark.sql import Column, DataFrame
@@ -116,7 +117,7 @@ def _gathered(path: str, kind: DataType, values: Column, number: int) -> Column:
 
 
 def _quoted(name: str) -> str:
-    return name if name.isidentifier() else _exact(name)
+    return name if re.fullmatch(r"\w+", name) else _exact(name)
 
 
 def _exact(name: str) -> str:

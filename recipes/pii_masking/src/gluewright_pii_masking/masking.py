@@ -24,10 +24,13 @@ import base64
 import binascii
 import dataclasses
 import difflib
+import functools
 import hashlib
 import hmac
 import inspect
+import json
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -161,10 +164,11 @@ def one_row(spark: SparkSession, values: Mapping[str, bytes]) -> DataFrame:
 
 
 class Keys:
-    """The columns with key material that the actions of one plan ask for."""
+    """The columns with key material, and with Unicode's tables, that the actions of one plan ask for."""
 
     def __init__(self, keys: Sequence[Key], taken: Iterable[str]) -> None:
         self.keys = tuple(keys)
+        self._unicode = False
         self._values: dict[str, bytes] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._prefix = "_key"
@@ -185,13 +189,26 @@ class Keys:
         """Return the column with a key's AES-256 key."""
         return self._column((key.id, "aes"), derived(key.secret, "aes"))
 
+    def unicode(self) -> Column:
+        """Return the column with the tables of :func:`nfc`: NULL in rows that need none."""
+        self._unicode = True
+        return F.col(f"{self._prefix}_unicode")
+
     def _column(self, wanted: tuple[str, str], value: bytes) -> Column:
         name = self._names.setdefault(wanted, f"{self._prefix}{len(self._names)}")
         self._values[name] = value
         return F.col(name)
 
-    def beside(self, rows: DataFrame) -> DataFrame:
-        """Put the key material that was asked for beside every row."""
+    def beside(self, rows: DataFrame, decomposed: Column | None = None) -> DataFrame:
+        """Put what was asked for beside every row.
+
+        Args:
+            rows: any.
+            decomposed: whether a row has a text that :func:`nfc` may change. Others do not carry its tables along.
+        """
+        if self._unicode:
+            tables = unicode_tables(rows.sparkSession, f"{self._prefix}_unicode")
+            rows = rows.join(F.broadcast(tables), F.lit(True) if decomposed is None else decomposed, "left")
         return rows.crossJoin(F.broadcast(one_row(rows.sparkSession, self._values))) if self._values else rows
 
 
@@ -259,6 +276,167 @@ def _as_text(value: Column, kind: DataType) -> Column:
     return value.cast("string")
 
 
+# -- Unicode's normal form C -------------------------------------------------------------------------------------------
+
+_PAGE = 32
+_TABLES = "pages array<int>, slots array<int>, parts array<array<int>>, classes array<int>"
+_TABLES += ", firsts array<array<int>>, composites array<array<int>>"
+# Hangul syllables are composed by arithmetic (The Unicode Standard, section 3.12): where the four ranges begin.
+_S, _L, _V, _T = 0xAC00, 0x1100, 0x1161, 0x11A7
+# The only letter that becomes a letter and a mark when it is made small.
+_DOTTED_I = "\u0130"
+
+
+@functools.cache
+def _unicode() -> tuple[str, str]:
+    """Make the tables as JSON, and the ranges, as a regular expression has them, of what the normal form may change.
+
+    From the Unicode database of the Python that makes the plan. In every later version of Unicode a text has the same normal
+    form (Unicode Standard Annex 15, "Unicode Normalization Forms", section 3), if the version had all of its characters.
+    """
+    parts: dict[int, list[int]] = {}
+    classes: dict[int, int] = {}
+    firsts: dict[int, list[int]] = {}
+    composites: dict[int, list[int]] = {}
+    changed = {*range(_V, _V + 21), *range(_T + 1, _T + 28)}
+    for point in {*range(0x30000)} - {*range(_S, _S + 11172)}:
+        char = chr(point)
+        if found := unicodedata.combining(char):
+            classes[point] = found
+        mapping = unicodedata.decomposition(char)
+        if mapping and not mapping.startswith("<"):
+            parts[point] = [ord(part) for part in unicodedata.normalize("NFD", char)]
+            if unicodedata.normalize("NFC", char) == char:
+                first, second = (int(part, 16) for part in mapping.split())
+                firsts.setdefault(second, []).append(first)
+                composites.setdefault(second, []).append(point)
+            else:
+                changed.add(point)
+    changed |= {*classes, *firsts}
+    entries = [0, *sorted({*parts, *classes, *firsts})]
+    numbers = {point: number for number, point in enumerate(entries)}
+    full = sorted({point // _PAGE for point in entries[1:]})
+    tables = {
+        "pages": [full.index(page) if page in full else None for page in range(full[-1] + 1)],
+        "slots": [numbers.get(page * _PAGE + place, 0) for page in full for place in range(_PAGE)],
+        "parts": [parts.get(point) for point in entries],
+        "classes": [classes.get(point, 0) for point in entries],
+        "firsts": [firsts.get(point, []) for point in entries],
+        "composites": [composites.get(point, []) for point in entries],
+    }
+    # Few wide ranges instead of many narrow ones: what lies between is looked at in vain, and the plan stays short.
+    ranges: list[list[int]] = []
+    for point in sorted(changed):
+        if ranges and point - ranges[-1][1] <= 128:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    return json.dumps(tables), "".join(rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in ranges)
+
+
+def unicode_tables(spark: SparkSession, name: str) -> DataFrame:
+    """Make a frame of one row and one column with the tables that :func:`nfc` needs."""
+    row = one_row(spark, {name: _unicode()[0].encode()})
+    return row.select(F.from_json(F.col(name).cast("string"), _TABLES).alias(name))
+
+
+def nfc(text: Column, tables: Column) -> Column:
+    """Bring a text into Unicode's normal form C, in native expressions.
+
+    A text without a character that the form may change is left alone after one look. Others are cut where nothing reaches
+    across, and only the pieces with such a character are decomposed, ordered and composed.
+
+    Args:
+        text: any; NULL stays NULL.
+        tables: of :func:`unicode_tables`; may be NULL beside texts that have no such character.
+    """
+    some = _unicode()[1]
+    pieces = F.regexp_extract_all(text, F.lit(rf"(?s)[^{some}]+(?![{some}])|[^{some}]?[{some}]+"), F.lit(0))
+    normal = F.transform(pieces, lambda piece: F.when(piece.rlike(f"[{some}]"), _composed(piece, tables)).otherwise(piece))
+    return F.when(_may_change(text), F.array_join(normal, "")).otherwise(text)
+
+
+def _may_change(text: Column) -> Column:
+    """Tell whether a text, or the small letters of it, may change. A look at one range first makes Latin texts quick."""
+    return text.rlike(rf"(?=[^\x00-\xff])[{_DOTTED_I}{_unicode()[1]}]")
+
+
+def _let(value: Column, body: Callable[[Column], Column]) -> Column:
+    """Use a value more than once and compute it once."""
+    return F.transform(F.array(value), body)[0]
+
+
+def _composed(piece: Column, tables: Column) -> Column:
+    """Decompose, order and compose the characters of a short text (The Unicode Standard, section 3.11)."""
+
+    def told(table: str, point: Column) -> Column:
+        place = F.get(tables["pages"], F.shiftright(point, _PAGE.bit_length() - 1)) * _PAGE + point.bitwiseAND(_PAGE - 1)
+        return F.get(tables[table], F.coalesce(F.get(tables["slots"], place), F.lit(0)))
+
+    def decomposed(point: Column) -> Column:
+        number = point - _S
+        syllable = F.array(_L + F.floor(number / 588), _V + F.floor(number % 588 / 28), _T + number % 28)
+        jamo = F.filter(syllable.cast("array<int>"), lambda part: part != _T)
+        return F.when(point.between(_S, _S + 11171), jamo).otherwise(F.coalesce(told("parts", point), F.array(point)))
+
+    points = F.flatten(F.transform(F.transform(F.split(piece, ""), F.ascii), decomposed))
+    pairs = F.transform(
+        points, lambda point: F.struct(F.coalesce(told("classes", point), F.lit(0)).alias("class"), point.alias("point"))
+    )
+    # Marks are sorted by their class, without passing a character of class 0.
+    ordered = _let(
+        pairs,
+        lambda all_: F.array_sort(
+            F.transform(
+                all_,
+                lambda pair, place: F.struct(
+                    F.size(F.filter(F.slice(all_, F.lit(1), place + 1), lambda one: one["class"] == 0)).alias("stretch"),
+                    pair["class"].alias("class"),
+                    place.alias("place"),
+                    pair["point"].alias("point"),
+                ),
+            )
+        ),
+    )
+
+    def composite(first: Column, second: Column) -> Column:
+        # F.array_position takes no column as the value on Spark 3.5.
+        place = F.call_function("array_position", told("firsts", second), first).cast("int") - 1
+        is_lead = first.between(_L, _L + 18) & second.between(_V, _V + 20)
+        is_open = first.between(_S, _S + 11171) & ((first - _S) % 28 == 0) & second.between(_T + 1, _T + 27)
+        return F.coalesce(
+            F.when(is_lead, ((first - _L) * 21 + (second - _V)) * 28 + _S),
+            F.when(is_open, first + second - _T),
+            F.get(told("composites", second), place),
+        )
+
+    none = F.array().cast("array<int>")
+
+    def state(before: Column, starter: Column, after: Column, last: Column) -> Column:
+        return F.struct(before.alias("before"), starter.alias("starter"), after.alias("after"), last.alias("last"))
+
+    def so_far(found: Column) -> Column:
+        return F.concat(found["before"], F.filter(F.array(found["starter"]), lambda one: one.isNotNull()), found["after"])
+
+    def step(found: Column, one: Column) -> Column:
+        # A character of the same class, or of class 0, stands between: then two are not composed.
+        joined = F.when(found["last"] < one["class"], composite(found["starter"], one["point"]))
+        return _let(
+            joined,
+            lambda made: F.when(made.isNotNull(), state(found["before"], made, found["after"], found["last"]))
+            .when(one["class"] == 0, state(so_far(found), one["point"], none, F.lit(-1)))
+            .otherwise(
+                state(found["before"], found["starter"], F.concat(found["after"], F.array(one["point"])), one["class"])
+            ),
+        )
+
+    start = state(none, F.lit(None).cast("int"), none, F.lit(-1))
+    done = F.aggregate(ordered, start, step, so_far)
+    digits = F.array_join(F.transform(done, lambda point: F.lpad(F.hex(point), 8, "0")), "")
+    # With a byte order mark of ours in front, one of the text's own is kept.
+    return F.decode(F.unhex(F.concat(F.lit("0000FEFF"), digits)), "UTF-32")
+
+
 # -- Actions -----------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +446,8 @@ class Action(ABC):
     keyed: ClassVar[bool] = False
     keeps_apart: ClassVar[bool] = False
     """Whether different values stay different, as the keys of a map must."""
+    joined: ClassVar[bool] = False
+    """Whether a table is joined for it, which nothing inside an array or map can be."""
 
     def refuses(self, kind: DataType) -> str:
         """Say why this is not for a type; empty text if it is."""
@@ -523,7 +703,25 @@ class IpPrefix(Action):
 _ALPHABETS = {"hex": (4.0, 64), "base64url": (6.0, 43), "digits": (3.32, 60)}
 """Bits that a character tells, and how many characters there are."""
 _FEWEST_BITS = 64
-_NORMALISE = ("trim", "lower")
+_NORMALISE = ("trim", "lower", "nfc")
+
+
+def _steps(action: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Check the steps of a normalisation."""
+    steps = (given,) if isinstance(given, str) else tuple(given)
+    if wrong := [step for step in steps if step not in _NORMALISE]:
+        raise PolicyInvalid(f"{action}: normalise has {wrong[0]!r}; there are {', '.join(_NORMALISE)}")
+    return steps
+
+
+def _normalised(text: Column, steps: Sequence[str], keys: Keys) -> Column:
+    if "trim" in steps:
+        # F.trim takes no characters on Spark 3.5.
+        text = F.regexp_replace(text, rf"^[{_SPACES}]+|[{_SPACES}]+$", "")
+    if "lower" in steps:
+        text = F.lower(text)
+    # Last: the small letters of a composed text may compose further.
+    return nfc(text, keys.unicode()) if "nfc" in steps else text
 
 
 @dataclass(frozen=True)
@@ -537,8 +735,8 @@ class Token(Action):
         length: characters of the token, without the key's id; all of them by default. Fewer than 64 bits are refused:
             with 48, two values would share a token in one of 600 tables with a million values.
         alphabet: ``hex``, ``base64url`` or ``digits``.
-        normalise: what is done to a text before, of ``trim`` (Unicode's white space at both ends) and ``lower`` (small
-            letters), in this order.
+        normalise: what is done to a text before, of ``trim`` (Unicode's white space at both ends), ``lower`` (small
+            letters) and ``nfc`` (Unicode's normal form C: ``é`` as one or two characters is the same), in this order.
         domain: columns with different domains have different tokens for the same value, so they do not join.
         with_key_id: write the key's id and a dot before the token.
     """
@@ -553,9 +751,7 @@ class Token(Action):
     keeps_apart: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "normalise", (self.normalise,) if isinstance(self.normalise, str) else tuple(self.normalise)
-        )
+        object.__setattr__(self, "normalise", _steps("token", self.normalise))
         if self.alphabet not in _ALPHABETS:
             raise PolicyInvalid(f"token: alphabet is {self.alphabet!r}; it is one of {', '.join(_ALPHABETS)}")
         bits, most = _ALPHABETS[self.alphabet]
@@ -565,13 +761,6 @@ class Token(Action):
                 f"token: length is {self.length}; in {self.alphabet} it is {fewest} to {most}: with fewer than "
                 f"{_FEWEST_BITS} bits different values get the same token"
             )
-        if "nfc" in self.normalise:
-            raise PolicyInvalid(
-                "token: Spark has no native expression for Unicode's normal forms; bring the texts to NFC where they "
-                "are read"
-            )
-        if wrong := [step for step in self.normalise if step not in _NORMALISE]:
-            raise PolicyInvalid(f"token: normalise has {wrong[0]!r}; there are {', '.join(_NORMALISE)}")
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         if self.normalise and not isinstance(kind, StringType):
@@ -583,16 +772,10 @@ class Token(Action):
 
     def with_key(self, value: Column, kind: DataType, keys: Keys, key: Key) -> Column:
         """Return the token that one of several keys gives."""
-        message = value if isinstance(kind, BinaryType) else self._normalised(_as_text(value, kind)).cast("binary")
-        digest = hmac_sha256(message, *keys.pads(key, f"token {self.domain}" if self.domain else ""))
+        text = value if isinstance(kind, BinaryType) else _normalised(_as_text(value, kind), self.normalise, keys)
+        digest = hmac_sha256(text.cast("binary"), *keys.pads(key, f"token {self.domain}" if self.domain else ""))
         token = F.substring(_written(digest, self.alphabet), 1, self.length or _ALPHABETS[self.alphabet][1])
         return F.concat(F.lit(f"{key.id}."), token) if self.with_key_id else token
-
-    def _normalised(self, text: Column) -> Column:
-        if "trim" in self.normalise:
-            # F.trim takes no characters on Spark 3.5.
-            text = F.regexp_replace(text, rf"^[{_SPACES}]+|[{_SPACES}]+$", "")
-        return F.lower(text) if "lower" in self.normalise else text
 
 
 def _written(digest: Column, alphabet: str) -> Column:
@@ -634,6 +817,49 @@ class Encrypt(Action):
         return F.concat(F.lit(f"{key.id}."), _base64(aes_gcm(plain, keys.aes(key), iv)))
 
 
+@dataclass(frozen=True)
+class VaultToken(Action):
+    """Replace a value by a random token that a table keeps, the vault: the same value has the same token.
+
+    `mask` puts a keyed look-up in its place, the key's id and HMAC-SHA-256 of domain and value. :func:`vault_entries` tells
+    what the vault has to know, and `vault.py` of this package issues tokens and exchanges look-ups for them. Without the
+    vault nobody can tell whether a token stands for a value, not even with the key; with both, tokens become values again.
+
+    It is for columns and fields of structs, not inside arrays and maps: tokens are joined to the rows.
+
+    Attributes:
+        normalise: see `Token`. What is kept is the normalised text.
+        domain: columns with different domains have different tokens for the same value.
+    """
+
+    normalise: Sequence[str] = ()
+    domain: str = ""
+
+    keyed: ClassVar[bool] = True
+    joined: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "normalise", _steps("vault_token", self.normalise))
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        if self.normalise and not isinstance(kind, StringType):
+            return f"normalise is for texts, not for {kind.simpleString()}"
+        return _no_text(kind)
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return self.looked_up(F.lit(self.domain), self.text(value, kind, keys), keys)
+
+    def text(self, value: Column, kind: DataType, keys: Keys) -> Column:
+        """Return what the vault keeps of a value."""
+        return _normalised(_as_text(value, kind), self.normalise, keys)
+
+    @staticmethod
+    def looked_up(domain: Column, text: Column, keys: Keys) -> Column:
+        """Return the look-up of a text, with the current key."""
+        message = F.concat(domain.cast("binary"), F.lit(b"\0"), text.cast("binary"))
+        return F.concat(F.lit(f"{keys.current.id}."), hmac_sha256(message, *keys.pads(keys.current, "vault")))
+
+
 _ACTIONS: dict[str, type[Action]] = {
     "keep": Keep,
     "drop": Drop,
@@ -645,6 +871,7 @@ _ACTIONS: dict[str, type[Action]] = {
     "ip_prefix": IpPrefix,
     "token": Token,
     "encrypt": Encrypt,
+    "vault_token": VaultToken,
 }
 _UNKEYED = ("hash", "md5", "sha1", "sha2", "sha256", "sha512", "crc32", "xxhash64")
 _HASH_REFUSED = (
@@ -849,6 +1076,8 @@ class _Decisions:
             action = Drop()
         if reason := action.refuses(node.kind):
             self._wrong(node, reason)
+        if action.joined and re.search(r"\[\]|\{\}", re.sub("`[^`]*`", "", node.path)):
+            self._wrong(node, "inside arrays and maps there are no tokens of a vault; use token, or explode the column")
         if node.step == "{}.key" and not isinstance(action, Drop) and not action.keeps_apart:
             self._wrong(node, "the keys of a map stay different: keep, token or encrypt them, or drop the map")
         self.actions[node.path] = action
@@ -880,6 +1109,18 @@ class _Decisions:
 
     def _wrong(self, node: _Node, why: str) -> None:
         self._problems.append(f"{node.path} ({node.kind.simpleString()[:60]}): {why}")
+
+    def decomposed(self) -> Column | None:
+        """Return whether a row has a text that Unicode's normal form may change; None if none is asked for."""
+        found = None
+        for column in self.columns:
+            for node in column.below():
+                if "nfc" in getattr(self.actions.get(node.path), "normalise", ()):
+                    value = _column(column.step)
+                    has = _may_change(value) if node is column else F.exists(_every(column, node, value), _may_change)
+                    has = F.coalesce(has, F.lit(False))
+                    found = has if found is None else found | has
+        return found
 
     def kept(self, node: _Node) -> bool:
         """Tell whether nothing changes in a column or part."""
@@ -954,7 +1195,7 @@ def mask(rows: DataFrame, policy: Policy, *, key: Key | None = None, declared: S
         comment = (each.metadata or {}).get("comment")
         metadata = each.metadata if decisions.kept(column) else {"comment": comment} if comment else {}
         masked.append(found.alias(each.name, metadata=metadata))
-    return keys.beside(rows).select(*masked)
+    return keys.beside(rows, decisions.decomposed()).select(*masked)
 
 
 def rotation(rows: DataFrame, policy: Policy, *, old: Key, new: Key, declared: StructType | None = None) -> DataFrame:
@@ -989,8 +1230,121 @@ def rotation(rows: DataFrame, policy: Policy, *, old: Key, new: Key, declared: S
         for node in column.below():
             if isinstance(action := decisions.actions.get(node.path), Token):
                 pairs.append(_pairs(action, node, _every(column, node, _column(column.step)), keys))
-    found = keys.beside(rows).select(F.explode(F.concat(*pairs)).alias("pair")).select("pair.*")
+    found = keys.beside(rows, decisions.decomposed()).select(F.explode(F.concat(*pairs)).alias("pair")).select("pair.*")
     return found.where("old IS NOT NULL").distinct()
+
+
+def vault_entries(rows: DataFrame, policy: Policy, *, key: Key, declared: StructType | None = None) -> DataFrame:
+    """Return what a vault has to know to give every value its token.
+
+    Args:
+        rows: the plain rows.
+        policy: what masks them.
+        key: what masks them.
+        declared: see :func:`mask`.
+
+    Returns:
+        ``domain``, ``lookup`` (what `mask` puts in the value's place) and ``sealed`` (the value encrypted with the key, as
+        `decrypt` reads it), each once. No rows if the policy has no `VaultToken`.
+
+    Raises:
+        PolicyMismatch: see :func:`mask`.
+
+    Example:
+        >>> new = issued(vault_entries(people, policy, key=key), vault)                            # doctest: +SKIP
+    """
+    decisions, keys = _Decisions(policy, rows.schema, declared), Keys([key], rows.columns)
+    entries = [F.array().cast("array<struct<domain:string,lookup:string,sealed:string>>")]
+    for column in decisions.columns:
+        for node in column.below():
+            if isinstance(action := decisions.actions.get(node.path), VaultToken):
+                entries.append(F.array(_entry(action, node, _only(column, node, _column(column.step)), keys)))
+    beside = keys.beside(rows, decisions.decomposed())
+    found = beside.select(F.explode(F.concat(*entries)).alias("entry")).select("entry.*")
+    return found.where("lookup IS NOT NULL").distinct()
+
+
+def _entry(action: VaultToken, node: _Node, value: Column, keys: Keys) -> Column:
+    text = action.text(value, node.kind, keys)
+    return F.struct(
+        F.lit(action.domain).alias("domain"),
+        action.looked_up(F.lit(action.domain), text, keys).alias("lookup"),
+        Encrypt(deterministic=True).masked(text, StringType(), keys).alias("sealed"),
+    )
+
+
+def _only(node: _Node, wanted: _Node, value: Column) -> Column:
+    """Return a field of a struct, however deep."""
+    while node.path != wanted.path:
+        (node,) = (part for part in node.parts if any(below.path == wanted.path for below in part.below()))
+        value = value.getField(node.step)
+    return value
+
+
+def vault_columns(rows: DataFrame, policy: Policy, *, declared: StructType | None = None) -> list[str]:
+    """Return the paths of the columns that have a `VaultToken`.
+
+    Args:
+        rows: the plain rows.
+        policy: what masks them.
+        declared: see :func:`mask`.
+
+    Raises:
+        PolicyMismatch: see :func:`mask`.
+    """
+    actions = _Decisions(policy, rows.schema, declared).actions
+    return [path for path, action in actions.items() if isinstance(action, VaultToken)]
+
+
+def rekeyed(vault: DataFrame, *, old: Key, new: Key) -> DataFrame:
+    """Exchange the key of a vault. Tokens stay as they are, so masked tables do too.
+
+    Args:
+        vault: with ``domain``, ``lookup``, ``sealed`` and other columns, all of one key.
+        old: the key until now.
+        new: the key from now on.
+
+    Returns:
+        The same rows with the new key's ``lookup`` and ``sealed``. What the old key does not open fails the action.
+
+    Raises:
+        KeyInvalid: the keys have the same id.
+
+    Example:
+        >>> vault = rekeyed(vault, old=Key("2025", a), new=Key("2026", b))                         # doctest: +SKIP
+    """
+    if old.id == new.id:
+        raise KeyInvalid(f"key {old.id}: both keys have this id; give the new one another")
+    keys = Keys([new, old], vault.columns)
+    text = _decrypted("sealed", keys)
+    changed = {
+        "lookup": VaultToken.looked_up(F.col("domain"), text, keys),
+        "sealed": Encrypt(deterministic=True).masked(text, StringType(), keys),
+    }
+    columns = [changed.get(name, _column(name)).alias(name) for name in vault.columns]
+    return keys.beside(vault).select(*columns)
+
+
+def hidden_columns(rows: DataFrame, policy: Policy, *, declared: StructType | None = None) -> list[str]:
+    """Return the paths of the values of which nothing should be left: dropped, redacted, tokenised or encrypted ones.
+
+    They are what to search the masked rows for. Binary values are not among them.
+
+    Args:
+        rows: the plain rows.
+        policy: what masks them.
+        declared: see :func:`mask`.
+
+    Raises:
+        PolicyMismatch: see :func:`mask`.
+    """
+    decisions = _Decisions(policy, rows.schema, declared)
+    found: dict[str, None] = {}
+    for column in decisions.columns:
+        for node in column.below():
+            if isinstance(decisions.actions.get(node.path), Drop | Redact | Token | Encrypt | VaultToken):
+                found |= {part.path: None for part in node.below() if not (part.parts or isinstance(part.kind, BinaryType))}
+    return list(found)
 
 
 def _pairs(action: Token, node: _Node, values: Column, keys: Keys) -> Column:
