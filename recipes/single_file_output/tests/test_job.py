@@ -63,3 +63,13 @@ def test_a_job_killed_around_its_publish_is_finished_by_its_next_attempt(flights
         return "/_gluewright/" not in happening.target
 
     assert every_kill_point(lambda: f"s3://{bucket}/{next(number)}/late.jsonl", job, check, at=publishes)
+
+
+def test_a_query_becomes_a_file_for_each_carrier(flights, tmp_path):
+    target = f"{tmp_path}/{{as_of:%Y-%m}}/carrier={{carrier}}/late.csv"
+    arguments = [f"--source={flights}", f"--target={target}", "--as_of=2013-02-28", "--by=carrier", "--without_by=true"]
+    assert run(main, Arguments, argv=arguments).steps[0].counts()["written"] == 2
+    found = {path.parent.name: path.read_text() for path in tmp_path.rglob("late.csv")}
+    assert found == {"carrier=UA": "day,late\n2013-02-01,3\n", "carrier=AA": "day,late\n2013-02-02,\n"}
+    with pytest.raises(NotWritten, match="late.csv exists"):
+        run(main, Arguments, argv=[*arguments, "--existing=refuse"])

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import boto3
+import pyarrow.parquet
 import pytest
 from pyspark.sql import functions as F
 
@@ -25,6 +26,7 @@ from gluewright_single_file_output import (
     Csv,
     JsonLines,
     NameInvalid,
+    Parquet,
     RowsUnsupported,
     SingleFileError,
     TargetExists,
@@ -34,6 +36,7 @@ from gluewright_single_file_output import (
     named,
     plan_join,
     single_file,
+    write_file_per_group,
     write_single_file,
 )
 from gluewright_testing.killpoints import every_kill_point
@@ -452,7 +455,7 @@ def test_what_a_format_cannot_write_is_named_before_anything_is_computed(spark, 
         write_single_file(nested, str(tmp_path / "n.txt"))
     with pytest.raises(RowsUnsupported, match="more than one column is called a"):
         write_single_file(spark.sql("SELECT 1 AS a, 2 AS a"), str(tmp_path / "n.jsonl"))
-    with pytest.raises(NameInvalid, match="xlsx says no format"):
+    with pytest.raises(NameInvalid, match=r"\.xlsx is not offered: a workbook is one ZIP file"):
         write_single_file(nested, str(tmp_path / "n.xlsx"))
     with pytest.raises(NameInvalid, match="names no file"):
         write_single_file(nested, "s3://bucket/", format=JsonLines())
@@ -504,3 +507,124 @@ def test_names_are_filled_or_refused(template, values, expected):
         with pytest.raises(NameInvalid) as refused:
             named(template, **values)
         assert expected in str(refused.value)
+
+
+CUSTOMERS = ["ACME", "a/b", "..", " ", "x=1%", "\u017c\u00f3\u0142w 'n\\co'", "ACME "]
+SAFE = ["ACME", "a%2Fb", "%2E%2E", "%20", "x%3D1%25", "\u017c\u00f3\u0142w %27n%5Cco%27", "ACME "]
+
+
+def orders(spark, customers=CUSTOMERS):
+    found = [(n, customers[n * n % len(customers)], n % 3, HARD[n % len(HARD)]) for n in range(60)]
+    return rows(spark, "id int, customer string, year int, note string", found).repartition(4, "id")
+
+
+def test_each_group_has_a_file_of_its_rows_in_order(spark, place):
+    target = place.uri("year={year}/{customer}.csv")
+
+    def written(frame):
+        by, order = ["customer", "year"], [F.col("id").desc()]
+        return write_file_per_group(frame, target, by=by, order_by=order, format=Csv(null="\\N"))
+
+    made = written(orders(spark))
+    expected = {}
+    for n in reversed(range(60)):
+        number, note = n * n % len(CUSTOMERS), HARD[n % len(HARD)]
+        name = target.replace("{customer}", SAFE[number]).replace("{year}", str(n % 3))
+        line = [str(n), CUSTOMERS[number], str(n % 3), "\\N" if note is None else note]
+        expected.setdefault(name, [["id", "customer", "year", "note"]]).append(line)
+    assert [(each.uri, each.rows) for each in made] == [(name, len(expected[name]) - 1) for name in sorted(expected)]
+    for name, lines in expected.items():
+        assert list(csv.reader(io.StringIO(content(place, name).decode(), newline=""))) == lines
+    assert [file for file in place.files() if "staging" in file or "_gluewright" in file] == []
+    assert [each.sha256 for each in written(orders(spark).repartition(3))] == [each.sha256 for each in made]
+
+
+def test_a_group_without_a_name_is_refused_before_anything_is_written(spark, tmp_path, monkeypatch):
+    given = orders(spark, ["a", "b"])
+    target = f"{tmp_path}/{{customer}}/orders.jsonl"
+    float_ = given.selectExpr("CAST(id AS DOUBLE) AS customer")
+    for frame, changed, kind, said in (
+        (orders(spark, ["a", None]), {}, NameInvalid, "customer is NULL or empty in 30 rows"),
+        (orders(spark, ["a", ""]), {}, NameInvalid, "customer is NULL or empty in 30 rows"),
+        (orders(spark, ["a", "b" * 201]), {}, NameInvalid, "a name of more than 200 bytes"),
+        (given, {"by": ["customer", "year"]}, NameInvalid, "two groups have one name"),
+        (given, {"by": []}, NameInvalid, "names no column"),
+        (given, {"by": ["client"]}, RowsUnsupported, "no column client to group by"),
+        (float_, {}, RowsUnsupported, "customer is double"),
+        (given.withColumn("_group", F.lit(1)), {}, RowsUnsupported, "_group has a name that is needed"),
+    ):
+        with pytest.raises(kind, match=said):
+            write_file_per_group(frame, target, **{"by": ["customer"], **changed})
+    monkeypatch.setattr(single_file, "MOST_FILES", 1)
+    with pytest.raises(NameInvalid, match="more than 1 groups"):
+        write_file_per_group(given, target, by=["customer"])
+    assert write_file_per_group(given.where("id < 0"), target, by=["customer"]) == []
+    assert list(tmp_path.rglob("*.jsonl")) == [] and list(tmp_path.rglob("*staging*")) == []
+
+
+def test_where_one_file_exists_none_is_written(spark, place):
+    target, given = place.uri("{customer}.jsonl"), orders(spark, ["a", "b"])
+    place.put(target.replace("{customer}", "b"), b"old")
+    with pytest.raises(TargetExists, match="b.jsonl exists"):
+        write_file_per_group(given, target, by=["customer"], existing="refuse")
+    assert [file for file in place.files() if place.key(target).partition("{")[0] in file] == [
+        place.key(target.replace("{customer}", "b"))
+    ]
+    (made, _) = write_file_per_group(given, target, by=["customer"], without=True, values={"customer": "not this"})
+    assert made.schema == {"id": "int", "year": "int", "note": "string"}
+
+
+@pytest.mark.parametrize("existing", ["overwrite", "refuse"])
+def test_killed_between_the_files_of_groups_the_next_attempt_finishes(spark, tmp_path, monkeypatch, existing):
+    monkeypatch.setattr(single_file, "_FILES_AT_ONCE", 1)
+    place = Folder(tmp_path)
+    given = spark.range(0, 40, 1, 2).selectExpr("id", "id % 2 AS half").cache()
+    expected = {half: "".join(f'{{"id":{n},"half":{half}}}\n' for n in range(half, 40, 2)).encode() for half in (0, 1)}
+
+    def job(target):
+        write_file_per_group(given, target, by=["half"], run="run-1", existing=existing, effect=effect)
+
+    def look(target):
+        for half, body in expected.items():
+            assert place.files().get(place.key(target.replace("{half}", str(half)))) in (None, body)
+
+    def check(target):
+        for half, body in expected.items():
+            assert content(place, target.replace("{half}", str(half))) == body
+        assert [file for file in place.files() if "staging" in file] == []
+
+    every_kill_point(lambda: place.uri("{half}.jsonl"), job, check, look=look)
+
+
+def test_one_parquet_file_has_all_rows_in_order(spark, place, tmp_path):
+    target = place.uri("orders.parquet")
+    given = orders(spark)
+    made = write_single_file(given, target, order_by=["id"], format=Parquet("zstd"))
+    (tmp_path / "copy").write_bytes(content(place, target))
+    found = pyarrow.parquet.read_table(tmp_path / "copy").to_pylist()
+    assert found == [row.asDict() for row in given.orderBy("id").collect()]
+    assert (made.rows, made.format, made.compression) == (60, "parquet", "zstd")
+    written = pyarrow.parquet.ParquetFile(tmp_path / "copy").metadata.row_group(0).column(0)
+    assert written.compression == "ZSTD"
+
+
+def test_parquet_without_rows_and_by_groups_and_what_is_refused(spark, tmp_path):
+    given = orders(spark, ["a", "b"])
+    none = tmp_path / "none.parquet"
+    assert write_single_file(given.where("id < 0"), str(none)).rows == 0
+    assert pyarrow.parquet.read_table(none).schema.names == ["id", "customer", "year", "note"]
+    made = write_file_per_group(given, f"{tmp_path}/{{customer}}.parquet", by=["customer"], order_by=["id"])
+    for each, first in zip(made, (0, 1), strict=True):
+        assert pyarrow.parquet.read_table(each.uri).column("id").to_pylist() == list(range(first, 60, 2))
+    for target, frame, kind, said in (
+        ("x.parquet.gz", given, NameInvalid, "compressed inside; leave .gz out"),
+        ("x.parquet", given.select(F.lit(None).alias("n")), RowsUnsupported, "no type for n"),
+        ("x.csv.zst", given, NameInvalid, "zst is not offered"),
+    ):
+        with pytest.raises(kind, match=said):
+            write_single_file(frame, str(tmp_path / target))
+    with pytest.raises(RowsUnsupported, match="60 rows are more than the 59 of one Parquet file"):
+        write_single_file(given, str(tmp_path / "x.parquet"), format=Parquet(most_rows=59))
+    with pytest.raises(RowsUnsupported, match="30 rows are more than the 29"):
+        write_file_per_group(given, f"{tmp_path}/{{customer}}.parquet", by=["customer"], format=Parquet(most_rows=29))
+    assert sorted(path.name for path in tmp_path.glob("*.parquet")) == ["a.parquet", "b.parquet", "none.parquet"]

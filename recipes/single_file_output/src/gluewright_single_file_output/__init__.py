@@ -1,9 +1,10 @@
-"""A DataFrame as one file with an exact name: at once or not at all, and in parallel."""
+"""A DataFrame as one file with an exact name, or one for each group: at once or not at all, and in parallel."""
 
 from gluewright_single_file_output.single_file import (
     Csv,
     JsonLines,
     NameInvalid,
+    Parquet,
     RowsUnsupported,
     SingleFile,
     SingleFileError,
@@ -14,6 +15,7 @@ from gluewright_single_file_output.single_file import (
     format_of,
     named,
     plan_join,
+    write_file_per_group,
     write_single_file,
 )
 
@@ -22,6 +24,7 @@ __all__ = [
     "Csv",
     "JsonLines",
     "NameInvalid",
+    "Parquet",
     "RowsUnsupported",
     "SingleFile",
     "SingleFileError",
@@ -32,5 +35,6 @@ __all__ = [
     "format_of",
     "named",
     "plan_join",
+    "write_file_per_group",
     "write_single_file",
 ]

@@ -1,4 +1,4 @@
-"""Write a table, or what a query selects, as one file, as a job: no code needed."""
+"""Write a table, or what a query selects, as one file or one for each group, as a job: no code needed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
 from gluewright_single_file_output.single_file import (
     Csv,
+    Format,
     JsonLines,
     SingleFile,
     SingleFileError,
-    Text,
     format_of,
     named,
+    write_file_per_group,
     write_single_file,
 )
 
@@ -39,12 +40,16 @@ class NotWritten(GluewrightError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Arguments:
-    """Writes a table, or what a query selects, as one file, and beside it a control file."""
+    """Writes a table, or what a query selects, as one file or one for each group, each with a control file beside it."""
 
     source: Annotated[str, "A table such as database.table, or a query that begins with SELECT or WITH."]
     target: Annotated[str, "The file, such as s3://bucket/exports/{as_of:%Y-%m}/on_time.csv.gz; its ending says the format."]
     as_of: Annotated[date | None, "The day that {as_of} in the name stands for."] = None
     values: Annotated[dict[str, str], "More values for the name."] = field(default_factory=dict)
+    by: Annotated[list[str], "Columns: a file for each group of rows that agree in them, which the name has in braces."] = (
+        field(default_factory=list)
+    )
+    without_by: Annotated[bool, "Leave the columns of --by out of the files."] = False
     order_by: Annotated[list[str], "The columns to sort by; ties by all others."] = field(default_factory=list)
     existing: Annotated[Existing, "What becomes of a file of that name."] = Existing.overwrite
     staging: Annotated[str | None, "Where parts wait; by default _gluewright/ in the bucket or a hidden folder."] = None
@@ -58,14 +63,16 @@ class Arguments:
 
 
 def main(job: Job[Arguments]) -> None:
-    """Read, write as one file."""
-    with job.step("write the file") as step:
+    """Read, write."""
+    with job.step("write") as step:
         try:
-            written = save_file(load_rows(job), job)
+            rows = load_rows(job)
+            files = save_files(rows, job) if job.arguments.by else [save_file(rows, job)]
         except SingleFileError as error:
-            raise NotWritten(str(error)) from error
-        step.add(written=written.rows)
-        job.log.info("wrote %s: %d rows, %d bytes, sha256 %s", written.uri, written.rows, written.bytes, written.sha256)
+            raise NotWritten("; ".join([str(error), *getattr(error, "__notes__", [])])) from error
+        step.add(written=sum(file.rows for file in files))
+        for file in files:
+            job.log.info("wrote %s: %d rows, %d bytes, sha256 %s", file.uri, file.rows, file.bytes, file.sha256)
 
 
 def load_rows(job: Job[Arguments]) -> DataFrame:
@@ -92,13 +99,32 @@ def save_file(rows: DataFrame, job: Job[Arguments]) -> SingleFile:
     )
 
 
+def save_files(rows: DataFrame, job: Job[Arguments]) -> list[SingleFile]:
+    """Write a file for each group, under the names of this run."""
+    asked = job.arguments
+    return write_file_per_group(
+        rows,
+        asked.target,
+        by=asked.by,
+        values=values_of(job),
+        without=asked.without_by,
+        format=dialect(asked.target, asked),
+        order_by=asked.order_by,
+        existing=asked.existing.value,
+        run=job.run.id,
+        staging=asked.staging,
+        sha256=asked.sha256,
+        effect=effect,
+    )
+
+
 def values_of(job: Job[Arguments]) -> dict[str, object]:
     """Give the values that the name may use."""
     known: dict[str, object] = {**job.arguments.values, "run_id": job.run.id}
     return known if job.arguments.as_of is None else known | {"as_of": job.arguments.as_of}
 
 
-def dialect(target: str, asked: Arguments) -> Csv | JsonLines | Text:
+def dialect(target: str, asked: Arguments) -> Format:
     """Tell the format by the name, and how it is spoken by the arguments."""
     found = format_of(target)
     if isinstance(found, Csv):

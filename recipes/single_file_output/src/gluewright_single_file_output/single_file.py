@@ -3,9 +3,9 @@
 
 All tasks write parts under a staging prefix. The parts are joined where they lie: on S3 by a multipart upload whose parts
 are copied on the server, in a local folder by appending them. So the work before the file stays parallel, and no process
-holds the rows. A header stands in front once, also of no rows.
+holds the rows. A header stands in front once, also of no rows. One pass over the rows can also write a file for each group.
 
-Sections: names, formats, order, the arithmetic of joining, S3, a local folder.
+Sections: one file, a file for each group, names, formats, order, the arithmetic of joining, S3, a local folder.
 """
 
 from __future__ import annotations
@@ -26,19 +26,36 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, Union
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pyspark import StorageLevel
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, NullType, StringType, StructType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    ByteType,
+    DataType,
+    DateType,
+    DecimalType,
+    IntegerType,
+    LongType,
+    MapType,
+    NullType,
+    ShortType,
+    StringType,
+    StructType,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+Format = Union["Csv", "JsonLines", "Text", "Parquet"]
 Existing = Literal["overwrite", "refuse", "keep_version"]
 Effect = Callable[[str, str], AbstractContextManager[None]]
 
@@ -81,8 +98,8 @@ class SingleFile:
         rows: how many, without the header.
         bytes: the file's size.
         sha256: of the whole file, in hexadecimal; None if it was not asked for.
-        format: ``csv``, ``json`` or ``text``.
-        compression: ``gzip`` or None.
+        format: ``csv``, ``json``, ``text`` or ``parquet``.
+        compression: ``gzip`` or None; of Parquet, the one inside.
         schema: the columns' types by name, in order.
         run: that wrote it.
         written: when, in UTC.
@@ -120,7 +137,7 @@ def write_single_file(
     rows: DataFrame,
     target: str,
     *,
-    format: Csv | JsonLines | Text | None = None,  # noqa: A002 - as in Spark
+    format: Format | None = None,  # noqa: A002 - as in Spark
     order_by: Sequence[str | Column] = (),
     existing: Existing = "overwrite",
     run: str | None = None,
@@ -176,40 +193,61 @@ def write_single_file(
 
 
 def _stage(
-    rows: DataFrame, kind: Csv | JsonLines | Text, order_by: Sequence[str | Column], place: _Place, *, with_digest: bool
+    rows: DataFrame, kind: Format, order_by: Sequence[str | Column], place: _Place, *, with_digest: bool
 ) -> SingleFile:
     """Write the parts, and join them so far that one step makes the file appear."""
-    compressed = place.target.endswith(".gz")
-    prelude = kind.prelude(rows, place)
+    prelude = _prelude(rows, kind, place)
     if prelude:
-        place.put("prelude", gzip.compress(prelude, mtime=0) if compressed else prelude)
-    count = _write_parts(rows, kind, order_by, place, compressed=compressed)
-    parts = place.staged("prelude", "parts/")
+        place.put("prelude", prelude)
+    count = _write_parts(rows, kind, order_by, place)
+    return _joined(place, place.staged("prelude", "parts/"), kind, rows.schema, count, with_digest=with_digest)
+
+
+def _prelude(rows: DataFrame, kind: Format, place: _Place) -> bytes:
+    """Return what stands in front of the rows, as the file has it."""
+    prelude = kind.prelude(rows, place)
+    return gzip.compress(prelude, mtime=0) if prelude and place.compressed else prelude
+
+
+def _joined(
+    place: _Place, parts: Sequence[_Staged], kind: Format, schema: StructType, rows: int, *, with_digest: bool
+) -> SingleFile:
+    if isinstance(kind, Parquet) and len(parts) != 1:
+        raise SingleFileError(f"{place.target}: Spark wrote {len(parts)} Parquet files instead of one; run it again")
     return SingleFile(
         uri=place.target,
-        rows=count,
+        rows=rows,
         bytes=sum(part.size for part in parts),
         sha256=place.join(parts, with_digest=with_digest),
         format=kind.name,
-        compression="gzip" if compressed else None,
-        schema={column.name: column.dataType.simpleString() for column in rows.schema},
+        compression="gzip" if place.compressed else kind.compression if isinstance(kind, Parquet) else None,
+        schema={column.name: column.dataType.simpleString() for column in schema},
         run=place.run,
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _write_parts(
-    rows: DataFrame, kind: Csv | JsonLines | Text, order_by: Sequence[str | Column], place: _Place, *, compressed: bool
-) -> int:
-    # A sort reads its rows twice, first to find the ranges: what comes before it must not be computed twice.
-    kept = rows.persist(StorageLevel.DISK_ONLY) if order_by and not rows.is_cached else None
-    try:
-        observation = Observation()
+def _write_parts(rows: DataFrame, kind: Format, order_by: Sequence[str | Column], place: _Place) -> int:
+    # A sort reads its rows twice, first to find the ranges, and Parquet is counted before: what comes before must not be
+    # computed twice.
+    with _kept(rows, order_by or isinstance(kind, Parquet)):
         ordered = in_order(rows, order_by) if order_by else rows
+        if isinstance(kind, Parquet):
+            kind.check_count(rows.count(), place.target)
+            ordered = ordered.coalesce(1)
+        observation = Observation()
         counted = ordered.observe(observation, F.count(F.lit(1)).alias("rows"))
         with place.effect("spark.write", place.folder("parts")):
-            _write(counted, kind, place.folder("parts"), compressed=compressed)
+            _write(counted, kind, place.folder("parts"), compressed=place.compressed)
         return int(observation.get["rows"])
+
+
+@contextmanager
+def _kept(rows: DataFrame, wanted: object) -> Iterator[None]:
+    """Keep rows on the executors' disks while they are read more than once."""
+    kept = rows.persist(StorageLevel.DISK_ONLY) if wanted and not rows.is_cached else None
+    try:
+        yield
     finally:
         if kept is not None:
             kept.unpersist()
@@ -235,6 +273,232 @@ def _explained(target: str) -> Iterator[None]:
         ) from error
     except BotoCoreError as error:
         raise SingleFileError(f"{target}: S3 cannot be reached: {error}") from error
+
+
+# A file for each group
+
+MOST_FILES = 10_000
+"""More groups than this are a table with partitions, not files that somebody is sent."""
+_FILES_AT_ONCE = 8
+_LONGEST_STEP = 200
+_IN_NAMES = (StringType, BooleanType, ByteType, ShortType, IntegerType, LongType, DecimalType, DateType)
+
+
+def write_file_per_group(
+    rows: DataFrame,
+    template: str,
+    *,
+    by: Sequence[str],
+    values: Mapping[str, object] | None = None,
+    without: bool = False,
+    format: Format | None = None,  # noqa: A002 - as in Spark
+    order_by: Sequence[str | Column] = (),
+    existing: Existing = "overwrite",
+    run: str | None = None,
+    staging: str | None = None,
+    sha256: bool = True,
+    client: Any = None,
+    effect: Effect = _unseen,
+) -> list[SingleFile]:
+    """Write a file for each group of rows, from one pass over them, each with a control file beside it.
+
+    The rows are computed once and kept on the executors' disks, because they are read to find the groups, to sort and to
+    write. All tasks write parts of all files. Each file appears at once, one file after the other.
+
+    Args:
+        rows: what to write.
+        template: the exact names, with the groups' values in braces: ``s3://bucket/customer={customer}/orders.csv``. In a
+            text, what could be taken for something else in a path is written as ``%2F``, the way Hive does.
+        by: the columns whose values make a group. Texts, whole numbers, decimals, booleans and dates can.
+        values: more values for the names.
+        without: leave the columns of ``by`` out of the files.
+        format: see :func:`write_single_file`.
+        order_by: the columns to sort by within a file. Rows that tie are sorted by their other columns, so that the same
+            rows always give the same files.
+        existing: see :func:`write_single_file`. With ``refuse`` all names are looked at before anything is written.
+        run: see :func:`write_single_file`.
+        staging: see :func:`write_single_file`.
+        sha256: see :func:`write_single_file`.
+        client: see :func:`write_single_file`.
+        effect: see :func:`write_single_file`.
+
+    Returns:
+        What was written, in the order of the names. No rows are no files.
+
+    Raises:
+        NameInvalid: a group has no name (NULL or an empty text), or the name of another one. Nothing was written.
+        RowsUnsupported: before anything is computed.
+        TargetExists: with ``refuse``. Nothing was written, unless another run did so meanwhile.
+        SingleFileError: S3 said no; a note says how many files had appeared.
+
+    Example:
+        ``write_file_per_group(orders, "s3://reports/{customer}/orders.csv", by=["customer"], order_by=["at"])``
+    """
+    kind = format or format_of(template)
+    _check_groups(rows, by, template)
+    content = [column for column in rows.columns if not (without and column in by)]
+    kind.check(rows.select([_column(rows, column) for column in content]).schema, template)
+    run = run or uuid.uuid4().hex
+    client = client or (boto3.client("s3") if template.startswith("s3") else None)
+    common = _open(_common_name(template), staging and f"{staging.rstrip('/')}/common", run, "overwrite", client, effect)
+    with _explained(template), _kept(rows, wanted=True):
+        common.prepare()
+        try:
+            groups = [
+                _Group(_open(name, staging and f"{staging.rstrip('/')}/{key}", run, existing, client, effect), key, count)
+                for name, key, count in _named_groups(rows, by, template, values or {}, kind)
+            ]
+            made = _write_groups(rows, by, content, kind, order_by, groups, common, with_digest=sha256) if groups else []
+        except BaseException as error:
+            _discard(common, error)
+            raise
+        common.discard()
+        return made
+
+
+def _write_groups(
+    rows: DataFrame, by: Sequence[str], content: Sequence[str], kind: Format, order_by: Sequence[str | Column],
+    groups: Sequence[_Group], common: _Place, *, with_digest: bool,
+) -> list[SingleFile]:  # fmt: skip
+    chosen = rows.select([_column(rows, column) for column in content])
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        _all(pool, [group.prepare for group in groups])
+        if any(group.finished is None for group in groups):
+            _write_parts_of_groups(rows, by, content, kind, order_by, common)
+        prelude = _prelude(chosen, kind, common)
+        work = [partial(group.write, common, prelude, kind, chosen.schema, with_digest=with_digest) for group in groups]
+        try:
+            return _all(pool, work)
+        except BaseException as error:
+            error.add_note(f"{sum(group.place.published for group in groups)} of {len(groups)} files have appeared")
+            raise
+
+
+Made = TypeVar("Made")
+
+
+def _all(pool: ThreadPoolExecutor, work: Sequence[Callable[[], Made]]) -> list[Made]:
+    """Do everything, a few at once; after a failure begin nothing more."""
+    waiting = [pool.submit(each) for each in work]
+    try:
+        return [each.result() for each in waiting]
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
+@dataclass
+class _Group:
+    """A group of rows and its file.
+
+    Attributes:
+        place: of the file.
+        key: of the group, as its parts' folder is called.
+        rows: how many.
+        finished: what an attempt before has published.
+    """
+
+    place: _Place
+    key: str
+    rows: int
+    finished: SingleFile | None = None
+
+    def prepare(self) -> None:
+        self.finished = self.place.prepare()
+
+    def write(self, common: _Place, prelude: bytes, kind: Format, schema: StructType, *, with_digest: bool) -> SingleFile:
+        if self.finished:
+            return self.place.finish(self.finished)
+        try:
+            if prelude:
+                self.place.put("prelude", prelude)
+            parts = [*self.place.staged("prelude"), *common.staged(f"parts/{_GROUP}={self.key}/")]
+            return self.place.finish(_joined(self.place, parts, kind, schema, self.rows, with_digest=with_digest))
+        except BaseException as error:
+            if not self.place.published or isinstance(error, TargetOvertaken):
+                _discard(self.place, error)
+            raise
+
+
+_GROUP = "_group"
+
+
+def _check_groups(rows: DataFrame, by: Sequence[str], template: str) -> None:
+    if not by:
+        raise NameInvalid(f"{template}: by names no column; for one file there is write_single_file")
+    kinds = {column.name: column.dataType for column in rows.schema}
+    for name in by:
+        if name not in kinds:
+            raise RowsUnsupported(f"{template}: there is no column {name} to group by; there are: {', '.join(kinds)}")
+        if not isinstance(kinds[name], _IN_NAMES):
+            raise RowsUnsupported(f"{template}: {name} is {kinds[name].simpleString()}, of which names have no safe form")
+    if _GROUP in rows.columns:
+        raise RowsUnsupported(f"{template}: the column {_GROUP} has a name that is needed; rename it with alias(...)")
+
+
+def _common_name(template: str) -> str:
+    """Name a file that is never written: beside it the parts of all groups wait."""
+    folder, brace, rest = template.partition("{")
+    above, _, begun = folder.rpartition("/")
+    return f"{above}/{re.sub(r'[^A-Za-z0-9._=-]+', '-', f'{begun}{brace}{rest}')}"
+
+
+def _key(rows: DataFrame, by: Sequence[str]) -> Column:
+    """Return a safe text for each group."""
+    return F.sha2(F.to_json(F.array(*(_column(rows, name).cast("string") for name in by))), 256)
+
+
+def _named_groups(
+    rows: DataFrame, by: Sequence[str], template: str, values: Mapping[str, object], kind: Format
+) -> list[tuple[str, str, int]]:
+    """Return the file, key and number of rows of each group, in the order of the files."""
+    counted = rows.withColumn(_GROUP, _key(rows, by)).groupBy(_GROUP, *(_column(rows, name) for name in by)).count()
+    found = counted.limit(MOST_FILES + 1).collect()
+    if len(found) > MOST_FILES:
+        raise NameInvalid(f"{template}: there are more than {MOST_FILES:,} groups; write a table with partitions")
+    groups: dict[str, tuple[str, str, int]] = {}
+    for group in found:
+        told = dict(zip(by, group[1:-1], strict=True))
+        if missing := [name for name, value in told.items() if value is None or value == ""]:
+            raise NameInvalid(
+                f"{template}: {missing[0]} is NULL or empty in {group[-1]} rows, which gives no name; filter them, or fill "
+                "them with coalesce(...)"
+            )
+        name = named(template, **{**values, **{name: _in_a_name(value) for name, value in told.items()}})
+        if max(len(step.encode()) for step in name.split("/")) > _LONGEST_STEP:
+            raise NameInvalid(f"{template}: a group's value makes a name of more than {_LONGEST_STEP} bytes; shorten it")
+        if name in groups:
+            raise NameInvalid(f"{template}: two groups have one name; let it have all of: {', '.join(by)}")
+        if isinstance(kind, Parquet):
+            kind.check_count(group[-1], name)
+        groups[name] = (name, group[0], group[-1])
+    return [groups[name] for name in sorted(groups)]
+
+
+def _in_a_name(value: object) -> object:
+    r"""Write what has a meaning in paths, and in Hive's names of partitions, as ``%2F``."""
+    if not isinstance(value, str):
+        return value
+    # A name of dots alone would lead out of its folder.
+    unsafe = r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]""" if value.strip(". ") else "."
+    return re.sub(unsafe, lambda found: f"%{ord(found[0]):02X}", value)
+
+
+def _write_parts_of_groups(
+    rows: DataFrame, by: Sequence[str], content: Sequence[str], kind: Format, order_by: Sequence[str | Column],
+    common: _Place,
+) -> None:  # fmt: skip
+    """Write all groups' parts, each group in a folder of its own, in the order of their numbers."""
+    with_key = rows.withColumn(_GROUP, _key(rows, by))
+    columns = _order(with_key, [_GROUP, *order_by])
+    if isinstance(kind, Parquet):
+        # What cannot be joined is written by one task a group.
+        ordered = with_key.repartition(F.col(_GROUP)).sortWithinPartitions(*columns)
+    else:
+        ordered = with_key.orderBy(*columns)
+    chosen = ordered.select(_GROUP, *(_column(ordered, column) for column in content))
+    with common.effect("spark.write", common.folder("parts")):
+        _write(chosen, kind, common.folder("parts"), compressed=common.compressed, partition_by=[_GROUP])
 
 
 # Names
@@ -391,23 +655,72 @@ class Text:
         return b""
 
 
-_ENDINGS: dict[str, Csv | JsonLines | Text] = {
+@dataclass(frozen=True)
+class Parquet:
+    """One Parquet file. Parts of it cannot be joined by their bytes, so one task encodes the rows of a file.
+
+    What comes before is computed by all tasks, and kept on the executors' disks. The task holds one row group, not all rows.
+
+    Attributes:
+        compression: inside the file: ``snappy``, ``zstd``, ``gzip`` or ``none``.
+        most_rows: of a file. More are refused before anything is written: readers of so much take a folder.
+    """
+
+    compression: str = "snappy"
+    most_rows: int = 20_000_000
+    name: ClassVar[str] = "parquet"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of Spark's writer."""
+        return {"compression": self.compression}
+
+    def check(self, schema: StructType, target: str) -> None:
+        """Refuse columns that share a name or have no type, and a name that says the file is compressed as a whole."""
+        _check_names(schema, target)
+        if empty := [column.name for column in schema if isinstance(column.dataType, NullType)]:
+            raise RowsUnsupported(f"{target}: Parquet has no type for {', '.join(empty)}; give one with cast(...)")
+        if target.endswith(".gz"):
+            raise NameInvalid(f"{target}: Parquet is compressed inside; leave .gz out, and say Parquet(compression='gzip')")
+
+    def check_count(self, rows: int, target: str) -> None:
+        """Refuse more rows than one task should encode."""
+        if rows > self.most_rows:
+            raise RowsUnsupported(
+                f"{target}: {rows:,} rows are more than the {self.most_rows:,} of one Parquet file; write a folder, or "
+                "raise most_rows"
+            )
+
+    def prelude(self, rows: DataFrame, place: _Place) -> bytes:
+        """Nothing stands in front."""
+        return b""
+
+
+_ENDINGS: dict[str, Format] = {
     ".csv": Csv(),
     ".tsv": Csv(separator="\t"),
     ".jsonl": JsonLines(),
     ".ndjson": JsonLines(),
     ".json": JsonLines(),
     ".txt": Text(),
+    ".parquet": Parquet(),
+}
+_REFUSED = {
+    ".xlsx": "a workbook is one ZIP file that one process has to write, of at most 1,048,576 rows; Excel opens a .csv with "
+    "Csv(bom=True)",
+    ".zst": "Spark cannot write zstd without Hadoop's native library; take .gz",
 }
 
 
-def format_of(target: str) -> Csv | JsonLines | Text:
+def format_of(target: str) -> Format:
     """Tell a file's format by its name.
 
     Raises:
         NameInvalid: the ending is none that is known.
     """
     ending = Path(target.removesuffix(".gz")).suffix
+    if ending in _REFUSED:
+        raise NameInvalid(f"{target}: {ending} is not offered: {_REFUSED[ending]}")
     if ending not in _ENDINGS:
         raise NameInvalid(
             f"{target}: {ending or 'no ending'} says no format; end with one of {', '.join(_ENDINGS)}, or give one"
@@ -425,9 +738,12 @@ def _is_flat(kind: DataType) -> bool:
     return not isinstance(kind, StructType | ArrayType | MapType | BinaryType | NullType) and kind.typeName() != "variant"
 
 
-def _write(rows: DataFrame, kind: Csv | JsonLines | Text, folder: str, *, compressed: bool, header: bool = False) -> None:
-    options = kind.options | {"compression": "gzip" if compressed else "none"} | ({"header": True} if header else {})
-    rows.write.format(kind.name).options(**options).mode("overwrite").save(folder)
+def _write(
+    rows: DataFrame, kind: Format, folder: str, *, compressed: bool, header: bool = False, partition_by: Sequence[str] = ()
+) -> None:
+    compression = {} if isinstance(kind, Parquet) else {"compression": "gzip" if compressed else "none"}
+    options = kind.options | compression | ({"header": True} if header else {})
+    rows.write.format(kind.name).options(**options).mode("overwrite").partitionBy(*partition_by).save(folder)
 
 
 # Order
@@ -435,9 +751,13 @@ def _write(rows: DataFrame, kind: Csv | JsonLines | Text, folder: str, *, compre
 
 def in_order(rows: DataFrame, order_by: Sequence[str | Column]) -> DataFrame:
     """Sort rows totally: ties by all other columns, so that only rows that are the same tie."""
+    return rows.orderBy(*_order(rows, order_by))
+
+
+def _order(rows: DataFrame, order_by: Sequence[str | Column]) -> list[Column]:
     given = {name for name in order_by if isinstance(name, str)}
     others = [_comparable(rows, column.name, column.dataType) for column in rows.schema if column.name not in given]
-    return rows.orderBy(*(_column(rows, name) if isinstance(name, str) else name for name in order_by), *others)
+    return [*(_column(rows, name) if isinstance(name, str) else name for name in order_by), *others]
 
 
 def _column(rows: DataFrame, name: str) -> Column:
@@ -566,7 +886,13 @@ def _grouped(sizes: Sequence[int]) -> list[range]:
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """An object that waits to be joined."""
+    """An object that waits to be joined.
+
+    Attributes:
+        name: its key or path.
+        size: in bytes.
+        etag: of an object in S3.
+    """
 
     name: str
     size: int
@@ -592,6 +918,11 @@ class _Place(ABC):
     effect: Effect
     published: bool = field(default=False, init=False)
     attempt: str = field(default_factory=lambda: uuid.uuid4().hex, init=False)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the file's name says so."""
+        return self.target.endswith(".gz")
 
     @abstractmethod
     def folder(self, name: str) -> str:
@@ -708,7 +1039,7 @@ class _Bucket(_Place):
             self._s3.put_object(Bucket=self._staging, Key=self._own + name, Body=body)
 
     def read(self, staged: _Staged) -> bytes:
-        return self._get(self._own + staged.name)
+        return self._get(staged.name)
 
     def staged(self, *prefixes: str) -> list[_Staged]:
         found = []
@@ -716,7 +1047,7 @@ class _Bucket(_Place):
             for each in self._list(self._own + prefix):
                 name = each["Key"].removeprefix(self._own)
                 if not name.rpartition("/")[2].startswith(("_", ".")) and each["Size"]:
-                    found.append(_Staged(name, each["Size"], each["ETag"]))
+                    found.append(_Staged(each["Key"], each["Size"], each["ETag"]))
         return sorted(found, key=lambda each: _position(each.name))
 
     def join(self, parts: Sequence[_Staged], *, with_digest: bool) -> str | None:
@@ -813,7 +1144,7 @@ class _Bucket(_Place):
         with self.effect("storage.write", self.folder(name)):
             done = {"Parts": self._put_parts(upload, sources, parts)}
             etag = self._s3.complete_multipart_upload(**upload, MultipartUpload=done)["ETag"]
-        return _Staged(name, sum(source.size for source in sources), etag)
+        return _Staged(where["Key"], sum(source.size for source in sources), etag)
 
     def _put_parts(self, upload: dict[str, Any], sources: Sequence[_Staged], parts: Sequence[Part]) -> list[dict[str, Any]]:
         """Copy the parts, a few at once, each with a buffer of less than 10 MiB."""
@@ -835,7 +1166,7 @@ class _Bucket(_Place):
             source = sources[first.source]
             copied = self._s3.upload_part_copy(
                 **part_of,
-                CopySource={"Bucket": self._staging, "Key": self._own + source.name},
+                CopySource={"Bucket": self._staging, "Key": source.name},
                 CopySourceIfMatch=source.etag,
                 CopySourceRange=f"bytes={first.start}-{first.end - 1}",
             )
@@ -845,12 +1176,12 @@ class _Bucket(_Place):
 
     def _range(self, source: _Staged, piece: Piece) -> bytes:
         wanted = f"bytes={piece.start}-{piece.end - 1}"
-        return self._get(self._own + source.name, Range=wanted, IfMatch=source.etag)
+        return self._get(source.name, Range=wanted, IfMatch=source.etag)
 
     def _digest(self, parts: Sequence[_Staged]) -> str:
         digest = hashlib.sha256()
         for part in parts:
-            found = self._s3.get_object(Bucket=self._staging, Key=self._own + part.name, IfMatch=part.etag)
+            found = self._s3.get_object(Bucket=self._staging, Key=part.name, IfMatch=part.etag)
             for chunk in found["Body"].iter_chunks(_CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -987,7 +1318,7 @@ class _Folder(_Place):
             path.write_bytes(body)
 
     def read(self, staged: _Staged) -> bytes:
-        return (self._own / staged.name).read_bytes()
+        return Path(staged.name).read_bytes()
 
     def staged(self, *prefixes: str) -> list[_Staged]:
         found = []
@@ -995,14 +1326,15 @@ class _Folder(_Place):
             at = self._own / prefix
             for path in at.iterdir() if at.is_dir() else [at] if at.exists() else []:
                 if not path.name.startswith(("_", ".")):
-                    found.append(_Staged(path.relative_to(self._own).as_posix(), path.stat().st_size))
+                    found.append(_Staged(str(path), path.stat().st_size))
         return sorted(found, key=lambda each: _position(each.name))
 
     def join(self, parts: Sequence[_Staged], *, with_digest: bool) -> str | None:
         digest = hashlib.sha256()
+        self._own.mkdir(parents=True, exist_ok=True)
         with self.effect("storage.write", self.folder("joined")), self._joined.open("wb") as joined:
             for part in parts:
-                with (self._own / part.name).open("rb") as source:
+                with Path(part.name).open("rb") as source:
                     while chunk := source.read(_CHUNK):
                         joined.write(chunk)
                         if with_digest:
