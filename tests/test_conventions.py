@@ -61,6 +61,7 @@ SOURCE = "src/gluewright_cdc_merge"
         (f"{SOURCE}/py.typed", None, None, "has no src/gluewright_cdc_merge/py.typed"),
         ("CHANGELOG.md", None, None, "has no CHANGELOG.md"),
         ("tests/test_readme.py", None, None, "has no tests/test_readme.py"),
+        ("tests/bare_job.py", None, None, "has no tests/bare_job.py"),
         ("../../docs/recipes/cdc_merge.md", "/merge.py", "/other.py", "does not show /merge.py"),
         ("../../docs/recipes/cdc_merge.md", None, None, "docs/recipes/cdc_merge.md does not show"),
     ],

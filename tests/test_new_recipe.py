@@ -27,21 +27,14 @@ def output(command, cwd, **environment):
     return run.stdout
 
 
-@pytest.fixture(scope="module")
-def repository(copied_repository):
-    """A copy of the repository with a recipe made in it."""
-    copy = copied_repository
-    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-    output([sys.executable, "-m", "tools.new_recipe", "throw_away"], copy)
-    assert {path: path.read_bytes() for path in before} == before
-    return copy
+@pytest.fixture
+def repository(built):
+    return built
 
 
-@pytest.fixture(scope="module")
-def dist(repository, tmp_path_factory):
-    """Every distribution of that repository, built."""
-    output([sys.executable, "-m", "tools.build"], repository, HATCH_DATA_DIR=str(tmp_path_factory.mktemp("hatch")))
-    return repository / "dist"
+@pytest.fixture
+def dist(built):
+    return built / "dist"
 
 
 def test_the_build_makes_sdist_wheel_and_a_zip_that_imports(dist, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,6 +30,18 @@ def release(repository, *arguments):
         text=True,
         check=False,
     )
+
+
+def unfit(repository, name):
+    """Why a package could not be released, by the tools of that repository."""
+    program = (
+        "import json\nfrom tools.conventions import Package\nfrom tools.release import ROOT, unfit\n"
+        f"print(json.dumps(list(unfit(Package(ROOT / 'recipes' / '{name}'), Package(ROOT / 'core')))))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, cwd=repository, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def texts(repository):
@@ -77,6 +90,24 @@ def test_what_is_refused_says_why_and_changes_nothing(repository, change, versio
     assert (run.returncode, texts(repository)) == (1, before)
     assert reason in run.stdout
     project.write_text(whole)
+
+
+def test_a_recipe_is_tested_on_the_core_of_its_floors_tag(repository, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("HATCH_DATA_DIR", str(tmp_path_factory.mktemp("hatch")))
+    core = repository / "core" / "src" / "gluewright_core" / "__init__.py"
+    tests, whole = repository / "recipes" / "reprocessing" / "tests", core.read_text()
+    for file in tests.glob("test_*.py"):
+        file.unlink()
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.invalid"]
+    for command in (["add", "core"], ["commit", "-qm", "Release"], ["tag", "core-0.1.0"]):
+        subprocess.run([*git, *command], cwd=repository, check=True)
+    core.write_text(whole.replace('"0.1.0"', '"0.2.0"') + "NEWER = 1\n")
+    needs = "import gluewright_core\nimport gluewright_reprocessing.job\n\ndef test_it():\n    assert {}\n"
+    (tests / "test_it.py").write_text(needs.format('gluewright_core.__version__ == "0.1.0"'))
+    assert list(unfit(repository, "reprocessing")) == []
+    (tests / "test_it.py").write_text(needs.format("gluewright_core.NEWER"))
+    assert list(unfit(repository, "reprocessing")) == ["its tests fail on gluewright-core 0.1; raise the floor"]
+    core.write_text(whole)
 
 
 def test_a_fragment_that_towncrier_would_not_see_is_refused(repository):

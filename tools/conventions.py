@@ -122,7 +122,7 @@ def _of_recipe(package: Package, page: Path) -> Iterator[str]:
     inner = {target for target in _imported_names(package.source / "__init__.py") if target.startswith("gluewright")}
     for name in sorted(inner - {f"gluewright_{package.name}.{heart}" for heart in hearts}):
         yield f"__init__.py imports {name}; it re-exports from hearts only"
-    for file in (*(f"test_{heart}.py" for heart in hearts), "test_job.py", "test_readme.py"):
+    for file in (*(f"test_{heart}.py" for heart in hearts), "test_job.py", "test_readme.py", "bare_job.py"):
         if not (package.folder / "tests" / file).exists():
             yield f"has no tests/{file}"
     text = page.read_text(encoding="utf-8") if page.exists() else ""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import random
-import shutil
-import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
-from gluewright_testing.sharing import once, shared
+from gluewright_testing.sharing import shared
 
 COLUMNS = ["name", "amount"]
 PORTIONS = 3
@@ -148,23 +144,3 @@ def test_any_order_any_portions_any_repetition_gives_the_models_table(spark, par
         got[row["feed"]][row["id"]] = {name: row[name] for name in COLUMNS}
     for feed, changes in every.items():
         assert got[feed] == table_of(changes + truncates, COLUMNS), changes
-
-
-@once(0)
-def test_the_files_work_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):
-    source = Path(sys.modules[merge.__module__].__file__).parent
-    for name in ("merge", "decode"):
-        shutil.copy(source / f"{name}.py", tmp_path / f"copied_{name}.py")
-    for package in [name for name in sys.modules if name.startswith("gluewright")]:
-        monkeypatch.setitem(sys.modules, package, None)  # importing it fails
-    monkeypatch.syspath_prepend(tmp_path)
-    copied_merge, copied_decode = importlib.import_module("copied_merge"), importlib.import_module("copied_decode")
-
-    given = [("insert", 1, "a", 1), ("delete", 2, None, 2)]
-    records = spark.createDataFrame(given, "op string, id int, name string, at int")
-    changes = copied_decode.plain(records, ["id"], op="op", sequence_by=["at"]).changes
-    table = spark.createDataFrame([], copied_merge.table_schema(changes.schema))
-    tombstones = spark.createDataFrame([], copied_merge.tombstone_schema(changes.schema))
-    merged = copied_merge.merge(table, tombstones, changes, now=NOW)
-    assert [(row["id"], row["name"]) for row in merged.rows.collect()] == [(1, "a")]
-    assert [row["key"]["id"] for row in merged.tombstones.collect()] == [2]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import shutil
-import sys
 
 import pytest
 
@@ -89,13 +86,3 @@ def test_what_cannot_be_searched_for_is_refused(spark):
     with pytest.raises(LeakCheckInvalid, match="shortest is 2"):
         leaks(given, given, ["a"], shortest=2)
     assert leaks(given, given, ["a"]).collect() == []
-
-
-def test_the_file_works_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):
-    shutil.copy(sys.modules[leaks.__module__].__file__, tmp_path / "copied_leaks.py")
-    for package in [name for name in sys.modules if name.startswith("gluewright")]:
-        monkeypatch.setitem(sys.modules, package, None)  # importing it fails
-    monkeypatch.syspath_prepend(tmp_path)
-    copied = importlib.import_module("copied_leaks")
-    given = spark.createDataFrame([("a value",)], "a string")
-    assert [tuple(row) for row in copied.leaks(given, given, ["a"]).collect()] == [("a", "a", 1, 1)]

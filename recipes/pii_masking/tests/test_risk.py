@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import random
-import shutil
-import sys
 from collections import defaultdict
 
 import pytest
@@ -47,12 +44,3 @@ def test_no_rows_and_columns_that_are_not_there(spark):
     for arguments, said in ((["c"], "no column c; there are a, b"), ([], "at least one")):
         with pytest.raises(ReportInvalid, match=said):
             reidentification(given, arguments)
-
-
-def test_the_file_works_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):
-    shutil.copy(sys.modules[reidentification.__module__].__file__, tmp_path / "copied_risk.py")
-    for package in [name for name in sys.modules if name.startswith("gluewright")]:
-        monkeypatch.setitem(sys.modules, package, None)  # importing it fails
-    monkeypatch.syspath_prepend(tmp_path)
-    copied = importlib.import_module("copied_risk")
-    assert copied.reidentification(spark.range(3), ["id"]).first()["alone"] == 3

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import shutil
-import sys
 from datetime import date
 
 import pytest
@@ -140,14 +137,3 @@ def test_a_vault_token_is_refused_where_it_cannot_be(spark, key):
     with pytest.raises(KeyInvalid, match="need a key"):
         mask(given.select("a"), Policy({"a[]": Token()}))
     assert vault_entries(given.select("a"), Policy({"a[]": Keep()}), key=key).collect() == []
-
-
-def test_the_file_works_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):
-    shutil.copy(vault.__file__, tmp_path / "copied_vault.py")
-    for package in [name for name in sys.modules if name.startswith("gluewright")]:
-        monkeypatch.setitem(sys.modules, package, None)  # importing it fails
-    monkeypatch.syspath_prepend(tmp_path)
-    copied = importlib.import_module("copied_vault")
-    kept = spark.createDataFrame([("", "l1", "s1", "t1")], "domain string, lookup string, sealed string, token string")
-    given = spark.createDataFrame([("l1",), (None,)], "a string")
-    assert {row.a for row in copied.exchanged(given, ["a"], kept).collect()} == {"t1", None}

@@ -5,12 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import importlib
 import io
 import itertools
 import json
-import shutil
-import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -467,16 +464,6 @@ def test_what_a_format_cannot_write_is_named_before_anything_is_computed(spark, 
 def test_a_bucket_that_is_not_there_is_said_by_name(spark, s3_server):
     with pytest.raises(SingleFileError, match=r"s3://nowhere/x.csv: S3 refuses .*NoSuchBucket"):
         write_single_file(spark.range(1), "s3://nowhere/x.csv")
-
-
-def test_the_file_works_alone_where_none_of_our_packages_is(spark, tmp_path, monkeypatch):
-    shutil.copy(single_file.__file__, tmp_path / "copied_single_file.py")
-    for package in [name for name in sys.modules if name.startswith("gluewright")]:
-        monkeypatch.setitem(sys.modules, package, None)  # importing it fails
-    monkeypatch.syspath_prepend(tmp_path)
-    copied = importlib.import_module("copied_single_file")
-    copied.write_single_file(spark.range(2), str(tmp_path / "alone.csv"), order_by=["id"])
-    assert (tmp_path / "alone.csv").read_text() == "id\n0\n1\n"
 
 
 def test_text_is_written_as_it_is(spark, tmp_path):

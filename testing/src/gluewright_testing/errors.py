@@ -15,3 +15,7 @@ class JarsUnavailable(GluewrightError):  # noqa: N818
 
 class RowsInvalid(GluewrightError):  # noqa: N818
     """Test rows do not fit the schema they are built with."""
+
+
+class ClusterNotStarted(GluewrightError):  # noqa: N818
+    """The master and workers of a cluster on this machine did not come up."""
