@@ -2,6 +2,7 @@
 
 import sys
 import time
+from decimal import Decimal
 
 import pytest
 from pyspark.sql import functions as F
@@ -70,3 +71,13 @@ def test_iceberg_tables_live_in_the_glue_catalog_of_the_server(spark, s3_server)
     table = s3_server.client("glue").get_table(DatabaseName="sales", Name="orders")["Table"]
     assert table["Parameters"]["table_type"] == "ICEBERG"
     assert_same_rows(spark.table("glue.sales.orders"), [(0,), (1,)])
+
+
+def test_local_rows_need_no_python_workers_and_stay_what_they_are(spark):
+    rows = [(n, None if n % 2 else Decimal("1.50"), [n], {"a": 1.5}, (n, "é" * n), bytearray(b"z")) for n in range(2_000)]
+    schema = "n int, d decimal(5,2), l array<int>, m map<string,double>, s struct<x:int,y:string>, b binary"
+    frame = spark.createDataFrame(rows, schema)
+    assert "PythonRDD[" not in frame._jdf.queryExecution().toRdd().toDebugString()
+    # An RDD goes the way that PySpark has for all.
+    assert frame.collect() == spark.createDataFrame(spark.sparkContext.parallelize(rows), schema).collect()
+    assert spark.createDataFrame([], schema).collect() == []

@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """One Spark session for the whole run, with the parts named by ``gluewright_parts`` in pytest's settings."""
+    from gluewright_testing.local_rows import handed_over_as_pickled  # noqa: PLC0415
     from gluewright_testing.sessions import start_session  # noqa: PLC0415
 
     parts: list[str] = request.config.getini("gluewright_parts")
@@ -51,7 +52,8 @@ def spark(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     workspace = tmp_path_factory.mktemp("spark")
     conf = _FAST_START | (_INTERPRETED if os.environ.get(PLANS) == "interpreted" else {})
     session = start_session(*parts, workspace=workspace, s3_endpoint=endpoint, conf=conf, app_name="tests")
-    yield session
+    with handed_over_as_pickled():
+        yield session
     session.stop()
 
 

@@ -228,8 +228,8 @@ class DeltaTable(ManagedTable):
         if not versions:
             return self._history()[0]
         lines = self._storage.read(f"{log}{max(versions):020d}.json")[0].decode().splitlines()
-        told = next((json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"')), {})
-        commit = {name: told.get(name) for name in ("userMetadata", "operationMetrics")}
+        told = [json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"')]
+        commit = {name: told[0].get(name) if told else None for name in ("userMetadata", "operationMetrics")}
         return {"version": max(versions), **commit, **_mark(commit["userMetadata"])}
 
     def _history(self) -> list[dict[str, Any]]:
