@@ -1,5 +1,6 @@
 """A secret is a reference: readable by the job, shown nowhere."""
 
+import base64
 import copy
 import json
 import logging
@@ -49,6 +50,13 @@ def test_each_place_yields_its_value_once_and_then_from_memory(cloud, monkeypatc
     assert [secret.reveal() for secret in secrets] == [VALUE] * 4
 
 
+def test_a_data_key_that_kms_encrypted_is_revealed_in_base64(cloud):
+    kms = boto3.client("kms")
+    made = kms.generate_data_key(KeyId=kms.create_key()["KeyMetadata"]["KeyId"], KeySpec="AES_256")
+    secret = Secret(f"kms:{base64.b64encode(made['CiphertextBlob']).decode()}")
+    assert base64.b64decode(secret.reveal()) == made["Plaintext"]
+
+
 def test_a_revealed_value_is_in_no_text_form_of_the_secret(monkeypatch):
     monkeypatch.setenv("TOKEN", VALUE)
     secret = Secret("env:TOKEN")
@@ -79,6 +87,8 @@ def test_a_line_that_quotes_a_revealed_value_is_masked_raw_and_as_json(monkeypat
         ("secretsmanager:text#password", "not a JSON object"),
         ("secretsmanager:list#password", "not a JSON object"),
         ("secretsmanager:bytes", "binary"),
+        ("kms:no base64", "not base64"),
+        ("kms:bm90aGluZw==", "check the name"),
     ],
 )
 def test_what_cannot_be_read_is_named_without_showing_what_was_read(cloud, reference, says):

@@ -31,7 +31,7 @@ from enum import Enum
 from typing import Any
 
 from gluewright_core.errors import ArgumentsDeclarationError
-from gluewright_core.secret import Secret
+from gluewright_core.secret import FORMS, Secret
 
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
@@ -211,7 +211,7 @@ _SCALARS: dict[Any, tuple[Callable[[str], Any], str]] = {
     bool: (_truth, "true or false"),
     date: (date.fromisoformat, "a date such as 2024-01-31"),
     datetime: (_instant, "a timestamp such as 2024-01-31T12:00:00Z"),
-    Secret: (Secret, "a reference to a secret: secretsmanager:<name>[#<key>], ssm:<parameter> or env:<VARIABLE>"),
+    Secret: (Secret, f"a reference to a secret: {FORMS}"),
 }
 
 

@@ -7,6 +7,7 @@ for it, and no `repr`, format, pickle or log line of this package shows it.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from threading import Lock
@@ -14,7 +15,7 @@ from typing import Any, NoReturn, cast
 
 from gluewright_core.errors import SecretUnavailable
 
-_FORMS = "secretsmanager:<name or ARN>[#<JSON key>], ssm:<parameter> or env:<VARIABLE>"
+FORMS = "secretsmanager:<name or ARN>[#<JSON key>], ssm:<parameter>, kms:<encrypted data key> or env:<VARIABLE>"
 _HIDDEN = "***"
 # Shorter values are not masked in log lines: they occur by chance and would shred them.
 _SHORTEST_MASKED = 4
@@ -26,7 +27,9 @@ class Secret:
 
     Args:
         reference: ``secretsmanager:<name or ARN>``, with ``#<key>`` for one key of a JSON secret; ``ssm:<parameter>``
-            for a Systems Manager parameter; ``env:<VARIABLE>`` for an environment variable of the driver.
+            for a Systems Manager parameter; ``kms:<base64>`` for a data key as KMS encrypted it (``CiphertextBlob`` of
+            ``GenerateDataKey``), whose value is the plain key in base64; ``env:<VARIABLE>`` for an environment variable of
+            the driver.
 
     Raises:
         ValueError: the text is not a reference. The message does not repeat it: it may be the secret itself.
@@ -46,7 +49,7 @@ class Secret:
     def __init__(self, reference: str) -> None:
         kind, _, place = reference.partition(":")
         if kind not in _READERS or not place.partition("#")[0]:
-            raise ValueError(f"a reference to a secret is {_FORMS}")
+            raise ValueError(f"a reference to a secret is {FORMS}")
         self.reference = reference
         self._value: str | None = None
         self._lock = Lock()
@@ -115,6 +118,16 @@ def _from_parameter_store(name: str) -> str:
     return cast("str", answer["Parameter"]["Value"])
 
 
+def _from_key_management(encrypted: str) -> str:
+    reference = f"kms:{encrypted}"
+    try:
+        blob = base64.b64decode(encrypted, validate=True)
+    except ValueError:
+        _not_there(reference, "not base64; give the CiphertextBlob that GenerateDataKey answered, in base64")
+    answer = _ask(reference, "kms", "", "decrypt", CiphertextBlob=blob)
+    return base64.b64encode(answer["Plaintext"]).decode()
+
+
 def _ask(reference: str, service: str, name: str, operation: str, **request: Any) -> dict[str, Any]:
     import boto3  # noqa: PLC0415 - comes with Glue, and costs most of a second to import
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
@@ -150,6 +163,7 @@ def _not_there(reference: str, why: str) -> NoReturn:
 
 _READERS = {
     "env": _from_environment,
+    "kms": _from_key_management,
     "secretsmanager": _from_secrets_manager,
     "ssm": _from_parameter_store,
 }
