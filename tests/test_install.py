@@ -16,11 +16,9 @@ from packaging.requirements import Requirement
 
 from gluewright_testing.cluster import standalone_cluster
 from gluewright_testing.java import ensure_java
-from gluewright_testing.sharing import once
+from gluewright_testing.sharing import once, shared
 from tools.conventions import Package, recipes_of
 from tools.release import build_floor, first_version, floor_of
-
-pytestmark = once(1)
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -105,7 +103,7 @@ def alone(python, script, *arguments, cwd):
     return done([python, "-I", script, *arguments], cwd=cwd, env=own | settings)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", shared(RECIPES))
 def test_a_recipe_alone_with_the_floor_of_core_does_what_its_readme_says(recipe, built, floors, glue, python, tmp_path):
     package = Package(built / "recipes" / recipe)
     (wheel,) = built.glob(f"dist/gluewright_{recipe}-*.whl")
@@ -142,6 +140,7 @@ def told(output, what):
     return [line.removeprefix(what).strip() for line in output.splitlines() if line.startswith(f"{what} ")]
 
 
+@once(1)
 def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
     file = todo(tmp_path, built, lambda recipe, heart: f"gluewright_{recipe.name}.{heart.stem}")
     zips = sorted(built.glob("dist/*.zip"))
@@ -155,6 +154,7 @@ def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
     assert all(".zip/gluewright_" in file for files in imported for file in files)
 
 
+@once(1)
 def test_each_heart_copied_alone_works_where_nothing_of_ours_is(built, glue, python, tmp_path):
     copies = []
     for recipe in recipes_of(built):

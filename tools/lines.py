@@ -3,9 +3,9 @@
 Each line has its own environment and, where it is to be had, the Python that Glue pairs with it. The lines run at the
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
 through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules: each line
-takes every second one, and of these a third, another one with each commit. What takes long and hardly depends on Spark runs
-on one of the lines, on the other with the next commit; and one of them compiles its plans, the other interprets them. With
-``--whole`` each line takes its whole share and compiles, and everything when it runs by ``hatch run spark35:pytest``.
+takes every second one, and of these a quarter, another one with each commit. What takes long and hardly depends on Spark
+runs on one of the lines, on the other with the next commit; and one of them compiles its plans, the other interprets them.
+With ``--whole`` each line takes its whole share and compiles, and everything when it runs by ``hatch run spark35:pytest``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import IO
 from tools.hatch import hatch, outside
 
 SHARE, PART, PLANS = "GLUEWRIGHT_SHARE", "GLUEWRIGHT_PART", "GLUEWRIGHT_PLANS"
-PARTS = 3
+PARTS = 4
 # The environment of each line and the Python of its Glue version.
 LINES = {"spark35": "3.11", "spark41": "3.13"}
 _PYTEST_SUMMARY = re.compile(r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped|deselected).* in [\d.]+s.*?)(?: =+)?\s*$")
@@ -82,7 +82,7 @@ def _settings(number: int, lines: int, part: str) -> dict[str, str]:
 
 
 def _part() -> str:
-    """Choose a third by the commit: the same as long as it is the same commit, so that a failure can be seen again."""
+    """Choose a quarter by the commit: the same as long as it is the same commit, so that a failure can be seen again."""
     asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return f"{int(asked.stdout.strip() or '0', 16) % PARTS}/{PARTS}"
 

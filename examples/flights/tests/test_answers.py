@@ -10,7 +10,7 @@ import pytest
 from gluewright_flights import landing
 from gluewright_flights.flights import FLIGHTS
 from gluewright_flights.on_time import ON_TIME
-from gluewright_testing.sharing import in_turn
+from gluewright_testing.sharing import in_turn, once
 
 FLIGHTS_SQL = """
 SELECT dep_time::INT, sched_dep_time::INT, dep_delay::INT, arr_time::INT, sched_arr_time::INT, arr_delay::INT, carrier,
@@ -44,7 +44,10 @@ def truth(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("kind", "last", "rows"),
-    [("parquet", "2013-12-31", 336_776), *in_turn([("iceberg", "2013-01-31", 27_004), ("delta", "2013-01-31", 27_004)])],
+    [
+        pytest.param("parquet", "2013-12-31", 336_776, marks=once(0)),
+        *in_turn([("iceberg", "2013-01-31", 27_004), ("delta", "2013-01-31", 27_004)]),
+    ],
 )
 def test_every_row_and_column_is_what_duckdb_makes_of_the_package(new_world, truth, kind, last, rows):
     world = new_world(last=last, kind=kind)

@@ -15,6 +15,7 @@ from gluewright_flights import landing
 from gluewright_flights.flights import HEADER
 from gluewright_flights.zone import LandingInvalid
 from gluewright_testing.aws import fake_environment
+from gluewright_testing.sharing import once
 
 DAY = "flights/dt=2013-01-02/flights.csv.gz"
 BODY = landing.flights()[DAY]
@@ -89,6 +90,7 @@ BAD = {
 }
 
 
+@once(0)
 def test_what_cannot_be_read_is_named_and_the_tables_stay_as_they_were(new_world):
     world = new_world(last="2013-01-02")
     world.run()
@@ -119,6 +121,7 @@ def mounted(folder, *options):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@once(1)
 @pytest.mark.parametrize("left", [0, 40_000], ids=["before Spark writes", "while Spark writes"])
 def test_a_full_disk_is_told_and_the_tables_stay_as_they_were(new_world, left):
     world = new_world(last="2013-01-02", few=5)

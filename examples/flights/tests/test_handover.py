@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from gluewright_flights.handover import PLANES, SharingRefused
 from gluewright_testing.compare import assert_same_rows
+from gluewright_testing.sharing import once
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
@@ -22,6 +23,7 @@ def share_key(monkeypatch):
     return "--share_key=env:SHARE_KEY"
 
 
+@once(1)
 def test_tokens_join_flights_and_planes_as_tail_numbers_do_and_no_tail_number_is_left(new_world, share_key):
     world = new_world(last="2013-01-02")
     summary = world.run(share_key)

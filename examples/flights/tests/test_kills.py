@@ -73,6 +73,7 @@ def test_killed_at_every_effect_of_the_first_run_and_run_again_the_same_tables_r
     assert points >= len(shared(range(70)))
 
 
+@once(0)
 @pytest.mark.usefixtures("short_leases", "interpreted")
 def test_killed_while_days_are_published_again_readers_see_the_old_day_or_the_new_one(new_world, capsys):
     world = small(new_world)

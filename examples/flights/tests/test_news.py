@@ -7,10 +7,12 @@ import shutil
 import pytest
 
 from gluewright_flights import job
+from gluewright_testing.sharing import once
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 
 
+@once(0)
 def test_drops_one_by_one_and_a_late_correction_make_the_tables_of_one_run(new_world, capsys, monkeypatch):
     world, whole = new_world(), new_world()
     state = f"--state={world.root / 'state'}"
