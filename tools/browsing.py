@@ -75,7 +75,7 @@ class Site:
         return page
 
     def look_at(self, paths: Sequence[str]) -> None:
-        """Load every page: no error, nothing from outside, nothing too wide for a phone; and remember its links and anchors.
+        """Load every page: no error, nothing from outside, diagrams drawn, not too wide for a phone; remember its links.
 
         Args:
             paths: below the site.
@@ -83,6 +83,11 @@ class Site:
         page = self.tab()
         for path in paths:
             self.open(path, page)
+            if page.locator("pre.mermaid").count():
+                # The theme puts the drawing in the place of the text.
+                page.wait_for_timeout(2000)
+                if left := page.locator("pre.mermaid").count():
+                    self.problems.append(f"{path}: {left} diagrams are not drawn")
             self._links[path] = set(page.evaluate(_LINKS))
             self._anchors[path] = set(page.evaluate(_ANCHORS))
             page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
