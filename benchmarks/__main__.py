@@ -1,7 +1,8 @@
-"""Compare side by side: ``hatch run bench NAME [--quick] [--rows N] [--rounds N] [--cold]``.
+"""Compare side by side: ``hatch run bench NAME [--quick] [--rows N] [--rounds N] [--cold] [--keep]``.
 
-Every side runs as a process of its own, in turn (A B A B ...), and the medians count. The clock of a side starts when its
-Spark session is up and has done the same on few rows. Goals are ratios between sides of one run on one machine; no time is
+Every side runs as a process of its own, in turn (A B A B ...), and the medians count: of a ratio the median of the rounds'
+ratios, because what runs in one round runs on a machine in one mood. The clock of a side starts when its Spark session is
+up and has done the same on few rows. Goals are ratios between sides of one run on one machine; no time is
 ever compared with a number. The exit code says whether it ran, the last line of output whether the goals were met.
 """
 
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -23,6 +25,7 @@ from benchmarks.bench import Bench, load
 from benchmarks.side import PREPARE
 
 ROUNDS, QUICK_ROUNDS = 3, 1
+FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 _MIB = 1024 * 1024
 # What is shown of a side: heading, key, divisor, decimals.
 _COLUMNS = (
@@ -44,6 +47,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, help="how many rows")
     parser.add_argument("--rounds", type=int, help=f"how often each side runs; {ROUNDS} by default")
     parser.add_argument("--cold", action="store_true", help="no run on few rows before the clock")
+    parser.add_argument("--keep", action="store_true", help="leave the figures in docs/figures/, for the guide")
     given = parser.parse_args()
     bench = load(given.name)
     rows = given.rows or (bench.quick_rows if given.quick else bench.rows)
@@ -51,12 +55,20 @@ def main() -> int:
     runs = _run(bench, rows, rounds, given.cold)
     _require_same_work(runs)
     medians = {side: {key: median(run[key] for run in runs[side]) for _, key, _, _ in _COLUMNS} for side in runs}
-    result = _result(bench, rows, medians)
+    result = _result(bench, rows, runs)
     print(f"\n{bench.name}: {rows:,} rows, Spark {result['spark']}, medians of {rounds}\n")
     print(_sides_table(medians))
     print(_ratios_table(result))
+    if given.keep:
+        _keep(result | {"rounds": rounds, "cold": given.cold, "date": date.today().isoformat(), "sides": medians})
     print(json.dumps(result))
     return 0
+
+
+def _keep(result: Mapping[str, Any]) -> None:
+    FIGURES.mkdir(exist_ok=True)
+    file = FIGURES / f"{result['bench']}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _run(bench: Bench, rows: int, rounds: int, cold: bool) -> Runs:
@@ -101,11 +113,11 @@ def _require_same_work(runs: Runs) -> None:
             raise SystemExit(f"The sides did not do the same work: {told}.")
 
 
-def _result(bench: Bench, rows: int, medians: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    ratios = {
-        name: round(medians[side]["seconds"] / medians[other]["seconds"], 3)
-        for name, (side, other, _) in bench.ratios.items()
-    }
+def _result(bench: Bench, rows: int, runs: Runs) -> dict[str, Any]:
+    ratios = {}
+    for name, (side, other, _) in bench.ratios.items():
+        rounds = zip(runs[side], runs[other], strict=True)
+        ratios[name] = round(median(mine["seconds"] / theirs["seconds"] for mine, theirs in rounds), 3)
     goals = {name: goal for name, (_, _, goal) in bench.ratios.items()}
     met = all(ratios[name] <= goals[name] for name in goals)
     return {"bench": bench.name, "spark": version("pyspark"), "rows": rows, "ratios": ratios, "goals": goals, "met": met}

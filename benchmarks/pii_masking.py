@@ -3,13 +3,16 @@
 Every side reads six columns of Parquet and writes six. *tokens* is this recipe, *tokens, base64url* the same digest in 43
 characters instead of 64. The UDFs compute the same HMAC-SHA-256 with Python's `hmac`, row by row or by batches of pandas,
 with the key in their closure. *copy* writes the columns as they are: what is left is the price of masking.
+
+``hatch run peers:bench pii_masking`` adds Presidio, which looks for personal data in each value by its patterns (no language
+model) and hashes what it finds. It is compared on one row in ``SAMPLE``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 ROWS, QUICK_ROWS = 5_000_000, 50_000
 PARTS = ()
+SAMPLE = 500
 KEY = Key("k1", bytes(range(32)))
 COLUMNS = {
     "email": "concat('customer.', id * 7919 % 1000003, '@example.org')",
@@ -45,16 +49,20 @@ def _people(context: Context) -> DataFrame:
     return context.spark.read.parquet(f"{context.inputs}/people")
 
 
+def _sample(context: Context) -> DataFrame:
+    return _people(context).where(F.col("id") < max(context.rows // SAMPLE, 1)).repartition(2)
+
+
 def _written(context: Context) -> str:
     return f"{context.workspace}/written"
 
 
-def _tokens(alphabet: str) -> Callable[[Context], None]:
+def _tokens(alphabet: str, *, rows: Callable[[Context], DataFrame] = _people) -> Callable[[Context], None]:
     token = Token(alphabet=alphabet, with_key_id=False)
 
     def run(context: Context) -> None:
         policy = Policy({"id": Keep(), **dict.fromkeys(COLUMNS, token)})
-        mask(_people(context), policy, key=KEY).write.parquet(_written(context))
+        mask(rows(context), policy, key=KEY).write.parquet(_written(context))
 
     return run
 
@@ -92,6 +100,35 @@ def _pandas_udf(context: Context) -> None:
     _with(context, vectorised(hashed, "string"))
 
 
+def _presidio(context: Context) -> None:
+    import pandas as pd  # noqa: PLC0415 - not always there
+    from presidio_anonymizer.entities import OperatorConfig  # type: ignore[import-not-found]  # noqa: PLC0415
+    from pyspark.sql.pandas.functions import pandas_udf  # noqa: PLC0415
+
+    def anonymised(batches: Iterator[pd.Series[str]]) -> Iterator[pd.Series[str]]:
+        import spacy  # type: ignore[import-not-found]  # noqa: PLC0415 - in the executors' Python
+        from presidio_analyzer import AnalyzerEngine  # type: ignore[import-not-found]  # noqa: PLC0415
+        from presidio_analyzer.nlp_engine import SpacyNlpEngine  # type: ignore[import-not-found]  # noqa: PLC0415
+        from presidio_anonymizer import AnonymizerEngine  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        # A tokenizer and nothing learned: what is left are Presidio's patterns and checksums.
+        engine = SpacyNlpEngine()
+        engine.nlp = {"en": spacy.blank("en")}
+        analyzer, anonymizer = AnalyzerEngine(nlp_engine=engine), AnonymizerEngine()
+        hashed = {"DEFAULT": OperatorConfig("hash", {"hash_type": "sha256"})}
+
+        def found(value: str) -> str:
+            return str(anonymizer.anonymize(value, analyzer.analyze(value, language="en"), hashed).text)
+
+        for values in batches:
+            yield values.map(found, na_action="ignore")
+
+    anonymised.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
+    vectorised: Any = pandas_udf
+    columns = [vectorised(anonymised, "string")(name).alias(name) for name in COLUMNS]
+    _sample(context).select("id", *columns).write.parquet(_written(context))
+
+
 def _checked(name: str) -> Callable[[Context], dict[str, list[str]]]:
     """Sum what was written up, for the sides that write the same."""
 
@@ -101,6 +138,11 @@ def _checked(name: str) -> Callable[[Context], dict[str, list[str]]]:
         return {name: [str(value) for value in sums.first() or ()]}
 
     return check
+
+
+def _counted(context: Context) -> dict[str, int]:
+    # Presidio salts its hashes anew in every process.
+    return {"sample": context.spark.read.parquet(_written(context)).count()}
 
 
 def _ready(context: Context) -> None:
@@ -122,3 +164,7 @@ RATIOS = {
 if find_spec("pandas") and find_spec("pyarrow"):
     SIDES["pandas UDF"] = Steps(_ready, _pandas_udf, _checked("hex"))
     RATIOS["tokens / pandas UDF"] = ("tokens", "pandas UDF", 1.0)
+if find_spec("presidio_analyzer") and find_spec("presidio_anonymizer"):
+    SIDES["tokens of a sample"] = Steps(_ready, _tokens("hex", rows=_sample), _counted)
+    SIDES["Presidio on a sample"] = Steps(_ready, _presidio, _counted)
+    RATIOS["tokens / Presidio, on a sample"] = ("tokens of a sample", "Presidio on a sample", 0.25)

@@ -1,12 +1,15 @@
 """What one file costs after expensive work: parts by all tasks, joined, beside ``coalesce(1)`` and a rename.
 
 The rows are computed while they are written, by a chain of digests: ``coalesce(1)`` draws that into one task. The file is a
-CSV of about 100 bytes a row, and the recipe's time includes the control file and the digest of the whole file.
+CSV of about 100 bytes a row, and the recipe's time includes the control file and the digest of the whole file. *pandas* is
+how awswrangler writes one file too: all rows in the driver's memory, then its CSV writer. More than a tenth of the rows is
+more than Spark brings to a driver by default; look at the peak memory.
 """
 
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,10 +59,31 @@ def _coalesced(context: Context) -> None:
     part.replace(_file(context))
 
 
+def _tenth(context: Context) -> DataFrame:
+    return _rows(context).where(F.col("id") % 10 == 0)
+
+
+def _joined_tenth(context: Context) -> None:
+    write_single_file(_tenth(context), str(_file(context)))
+
+
+def _pandas_tenth(context: Context) -> None:
+    _tenth(context).toPandas().to_csv(_file(context), index=False)
+
+
 def _digest(context: Context) -> str:
     with _file(context).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _lines(context: Context) -> dict[str, int]:
+    with _file(context).open("rb") as file:
+        return {"lines of a tenth": sum(1 for _ in file)}
+
+
 SIDES = {"joined": Steps(_start, _joined, _digest), "coalesce(1)": Steps(_start, _coalesced, _digest)}
 RATIOS = {"joined / coalesce(1)": ("joined", "coalesce(1)", 1 / 1.7)}
+if find_spec("pandas") and find_spec("pyarrow"):
+    SIDES["joined, a tenth"] = Steps(_start, _joined_tenth, _lines)
+    SIDES["pandas, a tenth"] = Steps(_start, _pandas_tenth, _lines)
+    RATIOS["joined / pandas, a tenth"] = ("joined, a tenth", "pandas, a tenth", 1.0)
