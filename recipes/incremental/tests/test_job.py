@@ -10,9 +10,11 @@ from pyspark.sql import functions as F
 from gluewright_core import state
 from gluewright_core.job import run
 from gluewright_core.tables import TableSpec, open_table
+from gluewright_incremental import job
 from gluewright_incremental.__main__ import main as command
 from gluewright_incremental.incremental import Incremental
 from gluewright_incremental.job import Arguments, NothingRead, main
+from gluewright_incremental.queue import Message
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.sharing import in_turn, shared
@@ -122,6 +124,31 @@ def test_a_record_that_does_not_fit_fails_the_run_and_it_is_read_when_mended(spa
     assert_same_rows(spark.table(landing.table).drop("batch"), [("UA", 1, "2013-02-01")])
 
 
+def test_a_queue_takes_the_place_of_listing(spark, landing, monkeypatch):
+    told, deleted = [], []
+
+    class Queue:
+        def __init__(self, url):
+            assert url == "https://sqs/landing"
+
+        def receive(self, source):
+            return [Message(frozenset({key}), key) for key in told]
+
+        def delete(self, messages):
+            deleted.extend(each.receipt for each in messages)
+
+    monkeypatch.setattr(job, "ObjectQueue", Queue)
+    landing.put("dt=2013-02-01/a.csv", "UA,1")
+    landing.put("dt=2013-02-02/b.csv", "DL,2")
+    told.append("dt=2013-02-02/b.csv")
+    queue = "--queue=https://sqs/landing"
+    assert landing.run(queue)[0].counts() == {"read": 1, "written": 1}
+    assert landing.run(queue)[0].counts() == {}
+    assert landing.run(queue, "--full=true")[0].counts() == {"read": 1, "written": 1}
+    assert_same_rows(spark.table(landing.table).drop("batch"), [("UA", 1, "2013-02-01"), ("DL", 2, "2013-02-02")])
+    assert deleted == ["dt=2013-02-02/b.csv"] * 2
+
+
 def test_wrong_commands_say_what_to_do(landing, capsys):
     landing.put("dt=2013-02-01/a.csv", "UA,1")
     for line, said in [
@@ -154,7 +181,7 @@ def test_killed_around_publish_and_commit_the_table_has_each_row_once(spark, int
         world.rows = open_table(spark, TableSpec(world.table, schema, ("batch",), f"file://{world.folder}/delays"))
         return world
 
-    def job(world):
+    def take_what_is_new(world):
         clock["now"] += timedelta(hours=1)  # the lease of a dead run has expired, and none is renewed while this one works
         incremental = Incremental(
             f"{world.folder}/landing",
@@ -172,5 +199,6 @@ def test_killed_around_publish_and_commit_the_table_has_each_row_once(spark, int
         assert_same_rows(world.rows.read().drop("batch"), [("UA", 1, "2013-02-01"), ("DL", 2, "2013-02-02")])
         assert world.rows.read().select("batch").distinct().count() == 1
 
-    around = every_kill_point(make, job, check, at=lambda e: "/ledgers/c.json" in e.target or e.kind.startswith("catalog"))
+    chosen = lambda effect: "/ledgers/c.json" in effect.target or effect.kind.startswith("catalog")  # noqa: E731
+    around = every_kill_point(make, take_what_is_new, check, at=chosen)
     assert around >= len(shared(range(3)))

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.job import run
+from gluewright_incremental import rows_job
 from gluewright_incremental.__main__ import main as command
 from gluewright_incremental.rows import CursorInvalid, IncrementalRows
 from gluewright_incremental.watermark import WatermarkInvalid
@@ -227,3 +229,35 @@ def test_a_watermark_is_shown_and_set_by_command(spark, tmp_path, capsys):
     assert told()["by_hand"]["why"] == "read again"
     told("--reset", "--why=all of it")
     assert read() == [1, 2, 3, 4, 5]
+
+
+def test_the_job_appends_each_range_to_a_table(spark, source, catalog, tmp_path, monkeypatch):
+    monkeypatch.setenv("ORDERS_PASSWORD", "hunter2-and-more")
+    target = catalog.table("orders")
+
+    def append(*more):
+        asked = [
+            f"--url=jdbc:postgresql://{source.server}/postgres",
+            "--user=gw",
+            "--password=env:ORDERS_PASSWORD",
+            '--options={"driver": "org.postgresql.Driver"}',
+            "--table=orders",
+            "--cursor=at",
+            "--key=id",
+            f"--target={target}",
+            f"--location=file://{tmp_path}/orders",
+            f"--state={tmp_path}/state",
+            "--consumer=lake",
+        ]
+        return run(rows_job.main, rows_job.Arguments, argv=[*asked, *more]).steps[0].counts()
+
+    source.put((1, "2013-02-01 10:00+00"), (2, "2013-02-01 12:00+00"))
+    assert append("--lag_seconds=3600") == {"read": 2, "written": 2}
+    source.put((3, "2013-02-01 11:30+00"))
+    assert append("--lag_seconds=3600") == {"read": 1, "written": 1}
+    assert append("--lag_seconds=3600") == {}
+    found = spark.table(target)
+    assert sorted(row.id for row in found.collect()) == [1, 2, 3]
+    assert found.select("batch").distinct().count() == 2
+    with pytest.raises(rows_job.LagAmbiguous, match="not both"):
+        append("--lag_seconds=3600", "--lag=1")

@@ -2,7 +2,9 @@
 
 import pytest
 
+from gluewright_core.job import run
 from gluewright_incremental.versions import IncrementalVersions, VersionsInvalid
+from gluewright_incremental.versions_job import Arguments, main
 from gluewright_incremental.watermark import WatermarkInvalid
 from gluewright_testing.memory import MemoryStorage
 from gluewright_testing.sharing import in_turn
@@ -71,3 +73,20 @@ def test_an_end_that_is_gone_is_an_error(source):
     source.sql("INSERT INTO {} VALUES (2, 'b')")
     with pytest.raises(VersionsInvalid, match="expired or was rolled back|not in its history"):
         source.run()
+
+
+def test_the_job_appends_what_was_committed_to_a_table(source, catalog, tmp_path):
+    target = catalog.table("copied")
+
+    def append():
+        asked = [f"--source={source.table}", f"--kind={source.kind}", f"--target={target}", "--consumer=mart"]
+        asked += [f"--location=file://{tmp_path}/copied", f"--state={tmp_path}/state", "--changes=true"]
+        return run(main, Arguments, argv=asked).steps[0].counts()
+
+    source.sql("INSERT INTO {} VALUES (1, 'a'), (2, 'b')")
+    assert append() == {"read": 2, "written": 2}
+    source.sql("DELETE FROM {} WHERE id = 1")
+    assert append() == {"read": 1, "written": 1}
+    assert append() == {}
+    changes = source.spark.table(target).select("id", "item", "change")
+    assert sorted(map(tuple, changes.collect())) == [(1, "a", "delete"), (1, "a", "insert"), (2, "b", "insert")]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
-
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
 from gluewright_core.schema.files import load_contract
 from gluewright_core.schema.types import parse_fields
-from gluewright_core.tables import ALL, Kind, Published, TableSpec, open_table
+from gluewright_core.tables import Kind
 from gluewright_incremental.incremental import Batch, Incremental
 from gluewright_incremental.ledger import IncrementalError, Limits
+from gluewright_incremental.queue import ObjectQueue
+from gluewright_incremental.sink import append_batch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-BATCH = "batch"
+    from pyspark.sql.types import StructType
 
 
 class Format(Enum):
@@ -75,6 +74,7 @@ class Arguments:
     from_: Annotated[str, "Only prefixes from this one on, such as dt=2013-02-01."] = ""
     to: Annotated[str, "Only prefixes up to this one."] = ""
     full: Annotated[bool, "List everything."] = False
+    queue: Annotated[str, "URL of the SQS queue that S3 notifies: it takes the place of listing, unless full."] = ""
     dry_run: Annotated[bool, "Only tell what would be read."] = False
 
 
@@ -87,11 +87,20 @@ def main(job: Job[Arguments]) -> None:
         if asked.dry_run:
             tell(job, incremental.plan(limits, full=asked.full))
             return
-        with job.step("append what is new") as step, incremental.batch(limits, full=asked.full) as batch:
+        with job.step("append what is new") as step, next_batch(incremental, limits, asked) as batch:
             tell(job, batch)
             if batch:
-                rows = step.counting(load_rows(batch, job), "read")
-                step.add(written=save_rows(rows, batch, job).rows)
+                published = append_batch(
+                    step.counting(load_rows(batch, job), "read"),
+                    columns_of(asked),
+                    batch.id,
+                    target=asked.target,
+                    location=asked.location,
+                    kind=asked.catalog,
+                    replaces=batch.replaces,
+                    replaces_all=batch.replaces_all,
+                )
+                step.add(written=published.rows)
     except IncrementalError as error:
         raise NothingRead(str(error)) from error
 
@@ -116,6 +125,13 @@ def open_source(job: Job[Arguments]) -> Incremental:
         raise NothingRead(str(error)) from error
 
 
+def next_batch(incremental: Incremental, limits: Limits, asked: Arguments) -> AbstractContextManager[Batch]:
+    """List what is new, or hear of it."""
+    if asked.queue and not asked.full:
+        return incremental.notified(ObjectQueue(asked.queue), limits)
+    return incremental.batch(limits, full=asked.full)
+
+
 def load_rows(batch: Batch, job: Job[Arguments]) -> DataFrame:
     """Read the objects of the batch. A record that does not fit the columns fails the run: none is lost silently."""
     strict = {
@@ -124,18 +140,7 @@ def load_rows(batch: Batch, job: Job[Arguments]) -> DataFrame:
         Format.parquet: {},
     }
     asked = job.arguments
-    rows = batch.read(job.spark, asked.format.value, columns_of(asked), **{**strict[asked.format], **asked.options})
-    return rows.withColumn(BATCH, F.lit(batch.id))
-
-
-def save_rows(rows: DataFrame, batch: Batch, job: Job[Arguments]) -> Published:
-    """Publish the batch as a partition of its own, in place of those that were taken back."""
-    asked = job.arguments
-    column = StructField(BATCH, StringType(), True, {"comment": "The batch that read the row."})
-    spec = TableSpec(asked.target, StructType([*columns_of(asked), column]), (BATCH,), asked.location)
-    partitions = [{BATCH: name} for name in (batch.id, *batch.replaces)]
-    table = open_table(job.spark, spec, asked.catalog)
-    return table.publish(rows, run=batch.id, replace=ALL if batch.replaces_all else partitions)
+    return batch.read(job.spark, asked.format.value, columns_of(asked), **{**strict[asked.format], **asked.options})
 
 
 def columns_of(asked: Arguments) -> StructType:
