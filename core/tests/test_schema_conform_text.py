@@ -50,6 +50,7 @@ well_formed = st.one_of(
     st.tuples(st.integers(-999, 999), st.from_regex(r"\.[0-9]{1,5}0{0,3}", fullmatch=True)).map(
         lambda parts: f"{parts[0]}{parts[1]}"
     ),
+    st.from_regex(r"-?[1-9][0-9]{0,9}\.[0-9]{3}", fullmatch=True),
     st.floats().map(repr),
     st.floats(width=32, allow_nan=False, allow_infinity=False).map(repr),
     st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{1,18})?[eE][+-]?[0-9]{1,3}", fullmatch=True),

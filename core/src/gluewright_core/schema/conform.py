@@ -1232,12 +1232,33 @@ def _decimal(target: DecimalType) -> _Reading:
             ("true", "precision", f"has more than {scale} decimals"),
         ]
 
-    return _Reading(
-        lambda x: f"try_cast({x} AS {wanted})",
+    def lossless(x: str, v: str) -> str:
+        known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false"
+        if 0 < scale < target.precision:
+            known += f" WHEN {_all_decimals_written(x, v, target)} THEN true"
         # The text that the number has itself needs no look at how it is written.
-        lambda x, v: f"({x} IS NULL OR CAST({v} AS STRING) <=> {x} OR ({v} IS NOT NULL AND {_matches(x, exact)}))",
-        why,
-    )
+        return f"CASE {known} WHEN CAST({v} AS STRING) = {x} THEN true ELSE {_matches(x, exact)} END"
+
+    return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
+
+
+def _all_decimals_written(x: str, v: str, target: DecimalType) -> str:
+    """Prove of most texts with as many decimals as the type has that they are plain digits, without writing the number.
+
+    As many bytes as decimals stand behind the point, without an exponent, and the last one is a digit, so each of them is
+    one. The number is so large that each byte before the point is a digit of it, the first of them none but 1 to 9.
+    """
+    whole, scale = target.precision - target.scale, target.scale
+    least = f"CAST(split('{','.join(str(10**place) for place in range(whole))}', ',') AS ARRAY<{_ddl(target)}>)"
+    terms = [
+        f"{v} >= get({least}, octet_length({x}) - {scale + 2})",
+        f"substring(CAST({x} AS BINARY), -{scale + 1}, 1) = X'2E'",
+        _ends_with_digit(x),
+        # Java takes the digits of all alphabets.
+        f"octet_length({x}) = char_length({x})",
+        _no_exponent(x),
+    ]
+    return " AND ".join(terms)
 
 
 def _floating(target: DataType) -> _Reading:
@@ -1274,8 +1295,16 @@ def _plainly_written(x: str) -> str:
     which show in the last one, and exponents.
     """
     begins = f"({_begins_1_to_9(x)} OR ({x} >= '0.' AND {x} < '0/') OR ({x} >= '-1' AND {x} < '-:'))"
+    return f"{begins} AND {_no_exponent(x)} AND {_ends_with_digit(x)}"
+
+
+def _no_exponent(x: str) -> str:
+    return f"NOT contains({x}, 'e') AND NOT contains({x}, 'E')"
+
+
+def _ends_with_digit(x: str) -> str:
     last = f"substring(CAST({x} AS BINARY), -1, 1)"
-    return f"{begins} AND NOT contains({x}, 'e') AND NOT contains({x}, 'E') AND {last} >= X'30' AND {last} < X'3A'"
+    return f"{last} >= X'30' AND {last} < X'3A'"
 
 
 def _date() -> _Reading:
