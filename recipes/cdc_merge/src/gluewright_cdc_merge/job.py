@@ -73,7 +73,7 @@ def main(job: Job[Arguments]) -> None:
         records = {row["what"]: row["count"] for row in decoded.records.groupBy("what").count().collect()}
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
         refuse_too_many(records, job.arguments)
-        save_quarantine(decoded.quarantine, job)
+        save_quarantine(decoded.quarantine, records.get("quarantined", 0), job)
         if job.arguments.audit:
             log_audit(decoded.changes, job)
         merged = save_changes(decoded.changes, job)
@@ -136,10 +136,12 @@ def refuse_too_many(records: dict[str, int], asked: Arguments) -> None:
         )
 
 
-def save_quarantine(rows: DataFrame, job: Job[Arguments]) -> None:
+def save_quarantine(rows: DataFrame, quarantined: int, job: Job[Arguments]) -> None:
     """Set aside what cannot be decoded, in a partition of this run."""
     asked = job.arguments
     table = open_table(job.spark, quarantine_spec(asked.target, asked.location), asked.catalog)
+    if not quarantined and table.exists() and table.read().where(F.col(RUN) == job.run.id).isEmpty():
+        return
     # As in the merge, an attempt again may have read more.
     attempt = f"{job.run.id}-{table.begin(job.run.id)}"
     table.publish(rows.withColumn(RUN, F.lit(job.run.id)), run=attempt, replace=[{RUN: job.run.id}])

@@ -356,14 +356,19 @@ def counts(done: DataFrame) -> DataFrame:
     Beside :data:`OUTCOMES` there are ``superseded`` (a newer change of the same key came with it), ``repeated`` (the same
     change came before, or twice) and ``truncates``.
     """
+    each = done.select(F.explode(tally()).alias("each")).select("each.*")
+    return each.groupBy("outcome").agg(F.sum("records").alias("records"))
+
+
+def tally() -> Column:
+    """Tell of a settled key what became of its records: an array of ``outcome`` and ``records``; see :func:`counts`."""
     kind = F.when(F.col("key").isNull(), F.lit("truncates")).otherwise(F.col("outcome"))
     every = F.array(
-        F.struct(kind.alias("outcome"), F.lit(1).cast("long").alias("records")),
+        F.struct(kind.alias("outcome"), F.when(F.col("records").isNotNull(), F.lit(1).cast("long")).alias("records")),
         F.struct(F.lit("repeated").alias("outcome"), F.col("repeated").alias("records")),
         F.struct(F.lit("superseded").alias("outcome"), F.col("superseded").alias("records")),
     )
-    each = done.where("records IS NOT NULL").select(F.explode(every).alias("each")).select("each.*")
-    return each.where("records > 0").groupBy("outcome").agg(F.sum("records").alias("records"))
+    return F.filter(every, lambda each: each["records"] > 0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from pyspark.sql.types import StructField, StructType
 from gluewright_cdc_merge.merge import (
     COLUMN_SEQUENCES,
     Moves,
-    counts,
     ending,
     kept,
     key_columns,
@@ -25,6 +24,7 @@ from gluewright_cdc_merge.merge import (
     rewritten,
     settled,
     table_schema,
+    tally,
     tombstone_schema,
     weighed,
     with_all_keys,
@@ -33,10 +33,12 @@ from gluewright_core.tables import ALL, Kind, Partition, Table, TableSpec, open_
 from gluewright_core.tables.partitions import matching, values_of
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 SMALL = 1_000_000
 """Up to so many keys are sent to every executor; more are shuffled, and the table with them."""
+FEW = 200_000
+"""Up to so many keys all that is known of them is sent to every executor; of more it is shuffled."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,24 @@ class Target:
         tombstones = kept(self.tombstones.read())
         moves = self._moves(changes, tombstones, rows, now) if "moved" in changes.columns else None
         found = kept(newest(changes, moves))
-        size, truncates = _size(found)
+        size, buried, truncates = _sizes(found, tombstones)
         if truncates:
             found = kept(with_all_keys(found, rows, self.keys))
-            size, _ = _size(found)
-        where = located(rows, _sent(found, size), self.keys, self.partition_by)
-        facts = weighed(found, where, tombstones)
+            size, _, _ = _sizes(found, tombstones)
+        where = _sent(located(rows, _sent(found, size), self.keys, self.partition_by), size, FEW)
+        facts = weighed(found, where, _sent(tombstones, buried, FEW))
         partial = "unset" in changes.columns
         done = kept(settled(facts, None, partial=partial))
         told = self._told(done)
         if told.doubtful:
             facts = done.select(facts.columns)
-            old = recalled(self._within(rows, told.doubtful), facts, self.keys)
+            old = recalled(self._within(rows, told.doubtful), _sent(facts, size), self.keys)
             done = kept(settled(facts, old, partial=partial))
             told = self._told(done)
-        buried = remembered(tombstones, done, now, moves).where(F.col("since") >= F.lit(now - keep))
+        lasting = remembered(tombstones, _sent(done, size), now, moves).where(F.col("since") >= F.lit(now - keep))
         # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
         attempt = f"{run}-{tombstones_version}"
-        self.tombstones.publish(buried.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
+        self.tombstones.publish(lasting.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
         if told.changed or self.partition_by:
             result = rewritten(self._within(rows, told.changed), _sent(done, size), self.keys)
             replaced = told.changed if self.partition_by else ALL
@@ -121,19 +123,23 @@ class Target:
         was = F.struct("partition.*") if columns else F.struct()
         becomes = F.struct(*(F.col(f"new.{name}") for name in columns))
         left = F.col("there") & F.col("outcome").isin("updated", "deleted")
-        each = F.array(
-            F.when(F.col("doubtful"), F.struct(F.lit("doubtful").alias("what"), was.alias("partition"))),
-            F.when(left, F.struct(F.lit("changed").alias("what"), was.alias("partition"))),
-            F.when(F.col("new").isNotNull(), F.struct(F.lit("changed").alias("what"), becomes.alias("partition"))),
+
+        def place(what: str, partition: Column) -> Column:
+            return F.struct(F.lit(what).alias("what"), partition.alias("partition"), F.lit(0).cast("long").alias("records"))
+
+        places = F.array(
+            F.when(F.col("doubtful"), place("doubtful", was)),
+            F.when(left, place("changed", was)),
+            F.when(F.col("new").isNotNull(), place("changed", becomes)),
         )
-        touched = done.select(F.explode(F.array_compact(each)).alias("each")).select("each.*").distinct()
-        counted = counts(done).withColumnRenamed("outcome", "what")
-        found = touched.unionByName(counted, allowMissingColumns=True).collect()
+        nowhere = F.when(F.lit(False), was).alias("partition")
+        records = F.transform(tally(), lambda each: F.struct(each["outcome"].alias("what"), nowhere, each["records"]))
+        every = done.select(F.explode(F.concat(F.array_compact(places), records)).alias("each")).select("each.*")
+        found = every.groupBy("what", "partition").agg(F.sum("records").alias("records")).collect()
         partitions = {
-            what: [row["partition"].asDict() for row in found if row["what"] == what and row["records"] is None]
-            for what in ("doubtful", "changed")
+            what: [row["partition"].asDict() for row in found if row["what"] == what] for what in ("doubtful", "changed")
         }
-        return _Told({row["what"]: row["records"] for row in found if row["records"] is not None}, **partitions)
+        return _Told({row["what"]: row["records"] for row in found if row["what"] not in partitions}, **partitions)
 
     def _within(self, rows: DataFrame, partitions: Sequence[Partition]) -> DataFrame:
         """Read these partitions only."""
@@ -217,14 +223,17 @@ def _saying_nothing(changes: DataFrame, silent: Sequence[StructField], absent: S
     return changes.withColumn("row", F.when(F.col("row").isNotNull(), F.struct("row.*", *nulls)))
 
 
-def _size(found: DataFrame) -> tuple[int, int]:
-    """Count the keys and the truncates among them."""
-    keys, truncates = found.agg(F.count(F.lit(1)), F.count_if(F.col("key").isNull())).collect()[0]
-    return keys, truncates
+def _sizes(found: DataFrame, tombstones: DataFrame) -> tuple[int, int, int]:
+    """Count the keys, the tombstones, and the truncates among the keys, in one job."""
+    own = found.select(F.lit(True).alias("found"), F.col("key").isNull().alias("truncate"))
+    other = tombstones.select(F.lit(False).alias("found"), F.lit(False).alias("truncate"))
+    counted = own.unionByName(other).agg(F.count_if("found"), F.count_if(~F.col("found")), F.count_if("truncate"))
+    keys, buried, truncates = counted.collect()[0]
+    return keys, buried, truncates
 
 
-def _sent(keys: DataFrame, size: int) -> DataFrame:
-    return F.broadcast(keys) if size <= SMALL else keys
+def _sent(rows: DataFrame, size: int, most: int = SMALL) -> DataFrame:
+    return F.broadcast(rows) if size <= most else rows
 
 
 def _partitions(rows: DataFrame) -> list[Partition]:
