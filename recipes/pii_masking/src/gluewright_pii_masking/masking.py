@@ -781,7 +781,9 @@ class Token(Action):
 def _written(digest: Column, alphabet: str) -> Column:
     """Write a digest of 64 hexadecimal digits in another alphabet."""
     if alphabet == "base64url":
-        return _base64(F.unhex(digest), url=True)
+        # Not by `translate`, which looks each character up. The 44th is padding; lines break only after the 76th.
+        text = F.replace(F.substring(F.base64(F.unhex(digest)), 1, 43), F.lit("+"), F.lit("-"))
+        return F.replace(text, F.lit("/"), F.lit("_"))
     if alphabet == "digits":
         # Four numbers of 64 bits, the last 15 digits of each: the bias towards small ones is under 1 in 18,000.
         parts = [F.lpad(F.conv(F.substring(digest, place, 16), 16, 10), 20, "0") for place in (1, 17, 33, 49)]
@@ -789,9 +791,9 @@ def _written(digest: Column, alphabet: str) -> Column:
     return digest
 
 
-def _base64(data: Column, *, url: bool = False) -> Column:
+def _base64(data: Column) -> Column:
     # Spark breaks base64 into lines of 76 characters, on some lines and settings.
-    return F.translate(F.base64(data), "+/=\r\n" if url else "\r\n", "-_" if url else "")
+    return F.replace(F.base64(data), F.lit("\r\n"), F.lit(""))
 
 
 @dataclass(frozen=True)

@@ -1332,13 +1332,16 @@ class _Folder(_Place):
     def join(self, parts: Sequence[_Staged], *, with_digest: bool) -> str | None:
         digest = hashlib.sha256()
         self._own.mkdir(parents=True, exist_ok=True)
-        with self.effect("storage.write", self.folder("joined")), self._joined.open("wb") as joined:
+        writing = self.effect("storage.write", self.folder("joined"))
+        with ThreadPoolExecutor(1) as beside, writing, self._joined.open("wb") as joined:
             for part in parts:
                 with Path(part.name).open("rb") as source:
                     while chunk := source.read(_CHUNK):
+                        # Both let other threads run meanwhile.
+                        digested = beside.submit(digest.update, chunk) if with_digest else None
                         joined.write(chunk)
-                        if with_digest:
-                            digest.update(chunk)
+                        if digested:
+                            digested.result()
             joined.flush()
             os.fsync(joined.fileno())
         return digest.hexdigest() if with_digest else None
