@@ -140,7 +140,7 @@ def told(output, what):
     return [line.removeprefix(what).strip() for line in output.splitlines() if line.startswith(f"{what} ")]
 
 
-@once(1)
+@once(1, days=2)
 def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
     file = todo(tmp_path, built, lambda recipe, heart: f"gluewright_{recipe.name}.{heart.stem}")
     zips = sorted(built.glob("dist/*.zip"))
@@ -154,7 +154,7 @@ def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
     assert all(".zip/gluewright_" in file for files in imported for file in files)
 
 
-@once(1)
+@once(0, days=2)
 def test_each_heart_copied_alone_works_where_nothing_of_ours_is(built, glue, python, tmp_path):
     copies = []
     for recipe in recipes_of(built):

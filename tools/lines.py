@@ -4,7 +4,8 @@ Each line has its own environment and, where it is to be had, the Python that Gl
 same time, because tests of Spark wait more than they compute; what the second one prints is shown when the first is
 through. It runs also when the first one failed. They share what is exhaustive, kill points and random schedules: each line
 takes every second one, and of these a quarter, another one with each commit. What takes long and hardly depends on Spark
-runs on one of the lines, on the other with the next commit; and one of them compiles its plans, the other interprets them.
+runs on one of the lines, on the other with the next commit, or with every second commit; kinds of tables are divided among
+the lines, the other way round with the next commit; and one line compiles its plans, the other interprets them.
 With ``--whole`` each line takes its whole share and compiles, and everything when it runs by ``hatch run spark35:pytest``.
 """
 
@@ -78,7 +79,8 @@ def _settings(number: int, lines: int, part: str) -> dict[str, str]:
     """Say what one of the lines has to do."""
     today, parts = map(int, part.split("/"))
     interpreted = parts > 1 and lines > 1 and (number + today) % 2 == 1
-    return {SHARE: f"{number}/{lines}", PART: part} | ({PLANS: "interpreted"} if interpreted else {})
+    always = {SHARE: f"{number}/{lines}", PART: part, "SPARK_CONF_DIR": str(Path(__file__).parent / "spark_conf")}
+    return always | ({PLANS: "interpreted"} if interpreted else {})
 
 
 def _part() -> str:

@@ -38,7 +38,7 @@ ODD = [
 ]
 
 
-@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta"])])
+@pytest.fixture(params=in_turn(["parquet", "delta", "iceberg"]))
 def make(request, spark, catalog, tmp_path):
     kind = request.param
     database = f"ice.{catalog.name}" if kind == "iceberg" else catalog.name

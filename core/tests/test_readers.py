@@ -167,7 +167,7 @@ def child(work, *arguments):
         process.kill()
 
 
-@once(0)
+@once(0, days=2)
 def test_readers_in_another_process_see_old_or_new_rows_at_every_step_of_a_publish(tmp_path):
     folder = tmp_path / "tables" / "orders"
     location = f"file://{folder}"

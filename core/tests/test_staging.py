@@ -27,7 +27,7 @@ def quick_plans(interpreted):
     """Most of the time of these tests would be the compiler's."""
 
 
-@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta", "folder"])])
+@pytest.fixture(params=in_turn(["parquet", "delta", "iceberg", "folder"]))
 def make(request, spark, catalog, tmp_path):
     def made(name="orders"):
         iceberg = request.param == "iceberg"

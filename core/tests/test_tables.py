@@ -33,7 +33,7 @@ BUYER_WITH_CITY = StructField("buyer", StructType([StructField("name", StringTyp
 DAY, NEXT_DAY = {"dt": date(2026, 1, 1), "shop": "a"}, {"dt": date(2026, 1, 2), "shop": "a"}
 FIRST = [("1", 1.0, "2026-01-01", "a"), ("2", 2.0, "2026-01-01", "a"), ("3", 3.0, "2026-01-02", "a")]
 AGAIN = [("1", 10.0, "2026-01-01", "a")]
-KINDS = ["parquet-local", *in_turn(["parquet-s3", "folder-local", "iceberg", "delta", "folder-s3", "iceberg-glue"])]
+KINDS = in_turn(["parquet-local", "parquet-s3", "folder-local", "delta", "iceberg", "folder-s3", "iceberg-glue"])
 
 
 @dataclass

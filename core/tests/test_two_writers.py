@@ -32,7 +32,7 @@ BY_QUICK = [("1", 100.0, "2026-01-01")]
 DAY, NEXT_DAY = [{"dt": "2026-01-01"}], [{"dt": "2026-01-02"}]
 
 
-@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta"])])
+@pytest.fixture(params=in_turn(["parquet", "delta", "iceberg"]))
 def table(request, spark, catalog, tmp_path):
     iceberg = request.param == "iceberg"
     name = catalog.iceberg_table("orders") if iceberg else catalog.table("orders")

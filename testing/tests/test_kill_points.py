@@ -44,15 +44,16 @@ def test_runs_that_take_a_part_of_their_share_visit_them_all_in_so_many_days(mon
 
 
 def test_what_one_of_the_runs_has_is_the_others_with_the_next_part_and_every_ones_without_parts(monkeypatch):
-    def have_it(part):
+    def have_it(part, days=1):
         monkeypatch.setenv(PART, part)
         lines = []
         for line in (0, 1):
             monkeypatch.setenv(SHARE, f"{line}/2")
-            lines += [line] if not once(0).args[0] else []
+            lines += [line] if not once(0, days=days).args[0] else []
         return lines
 
     assert [have_it(part) for part in ("0/3", "1/3", "2/3", "0/1")] == [[0], [1], [0], [0, 1]]
+    assert [have_it(f"{part}/4", days=2) for part in range(4)] == [[0], [], [1], []]
     monkeypatch.setenv(SHARE, "1/2")
     kinds = []
     for part in ("0/3", "1/3", "0/1"):

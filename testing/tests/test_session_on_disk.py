@@ -16,7 +16,7 @@ print("rows", sorted(map(tuple, spark.table("kept").collect())), spark.table("ke
 """
 
 
-@once(1)
+@once(0, days=2)
 def test_the_next_process_finds_the_tables_and_nothing_lands_in_the_current_folder(tmp_path):
     workspace, current = tmp_path / "workspace", tmp_path / "current"
     current.mkdir()

@@ -36,7 +36,7 @@ def zipped(package, folder):
     return target
 
 
-@once(0)
+@once(0, days=2)
 def test_the_script_runs_unchanged_on_a_cluster_with_its_packages_as_zips(tmp_path):
     landing.land(str(tmp_path / "landing"), last=landing.date(2013, 1, 3))
     packages = gluewright_core, *RECIPES, gluewright_flights

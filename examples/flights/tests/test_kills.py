@@ -131,7 +131,7 @@ run.start(sys.argv[1:])
 """
 
 
-@once(1)
+@once(1, days=2)
 def test_a_process_that_is_really_killed_leaves_what_the_next_one_finishes(new_world, tmp_path, spark):
     """Processes die by SIGKILL, one further on than the other; the last one ends. The catalog is on disk."""
     whole = new_world(last="2013-01-02")

@@ -27,7 +27,7 @@ def test_a_run_again_duplicates_nothing_and_the_same_run_changes_nothing(new_wor
     assert contents(world.partitions()) == contents(files)
 
 
-@pytest.mark.parametrize("kind", ["parquet", *in_turn(["iceberg", "delta"])])
+@pytest.mark.parametrize("kind", in_turn(["parquet", "delta", "iceberg"]))
 def test_a_day_published_alone_makes_the_same_tables_and_touches_no_other_day(new_world, kind):
     world = new_world(last="2013-01-02", kind=kind)
     world.run()

@@ -22,7 +22,7 @@ def changes(spark, *given):
     return spark.createDataFrame(rows, SCHEMA)
 
 
-@pytest.fixture(params=["parquet", *in_turn(["iceberg", "delta"])])
+@pytest.fixture(params=in_turn(["parquet", "delta", "iceberg"]))
 def target(request, spark, catalog, tmp_path):
     kind, whole_changes = request.param, changes(spark, ("upsert", 1, 1, "", ""))
     database = f"ice.{catalog.name}" if kind == "iceberg" else catalog.name

@@ -230,7 +230,7 @@ def tokens(spark, table):
     return {row.id: row.email for row in spark.table(table).select("id", "email").collect()}
 
 
-@pytest.mark.parametrize("kind", in_turn(["parquet", "iceberg"]))
+@pytest.mark.parametrize("kind", in_turn(["parquet", "delta", "iceberg"]))
 def test_a_value_has_one_vault_token_in_every_run_and_table_also_when_the_key_is_exchanged(
     spark, vaulted, tmp_path, monkeypatch, kind
 ):

@@ -23,9 +23,10 @@ MENDED = [(1, 10.0, "2013-02-01"), (3, 30.0, "2013-02-03"), (5, 5.0, "2013-02-03
 FIRST, SECOND, THIRD = ({"dt": f"2013-02-0{day}"} for day in (1, 2, 3))
 
 
-def make(spark, name, tmp_path, kind="parquet"):
+def make(spark, name, tmp_path, kind="parquet", root=""):
     schema = rows(spark, SCHEMA, []).schema
-    spec = TableSpec(name, schema, ("dt",), "" if kind == "iceberg" else f"file://{tmp_path}/wh/{name.split('.')[-1]}")
+    location = "" if kind == "iceberg" else f"{root or f'file://{tmp_path}/wh'}/{name.split('.')[-1]}"
+    spec = TableSpec(name, schema, ("dt",), location)
     table = open_table(spark, spec, kind)
     table.publish(rows(spark, SCHEMA, BEFORE), run="before", replace=ALL)
     return table
@@ -37,13 +38,13 @@ def mended(spark, values=MENDED):
     return lambda partition, old: source.where(source["dt"] == partition["dt"])
 
 
-@pytest.mark.parametrize("kind", ["parquet", *in_turn(["iceberg", "delta"])])
-def test_partitions_are_redone_approved_and_undone(spark, catalog, tmp_path, kind):
+@pytest.mark.parametrize("place", in_turn(["parquet", "delta", "iceberg", "parquet on s3"]))
+def test_partitions_are_redone_approved_and_undone(request, spark, catalog, tmp_path, place):
+    kind, _, on_s3 = place.partition(" on ")
+    root = f"s3://{request.getfixturevalue('s3_server').bucket('lake')}/wh" if on_s3 else f"{tmp_path}/wh"
     name = catalog.iceberg_table("orders") if kind == "iceberg" else catalog.table("orders")
-    table = make(spark, name, tmp_path, kind)
-    redo = open_reprocessing(
-        table, mended(spark), state=f"{tmp_path}/wh", checks=Checks(key=["id"]), compare_by=["id"], ignore=["dt"]
-    )
+    table = make(spark, name, tmp_path, kind, root if on_s3 else "")
+    redo = open_reprocessing(table, mended(spark), state=root, checks=Checks(key=["id"]), compare_by=["id"], ignore=["dt"])
     # The second day has no rows in the source: it becomes empty. The first is not asked for.
     report = redo.run([SECOND, THIRD], run="again", concurrency=2, require_approval=True)
     assert report.states() == {"audited": 2}

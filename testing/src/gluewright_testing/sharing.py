@@ -37,7 +37,7 @@ def shared(items: Sequence[Item]) -> Sequence[Item]:
     return items[first :: shares * parts] or items[first % max(len(items), 1) :][:1]
 
 
-def once(number: int) -> pytest.MarkDecorator:
+def once(number: int, *, days: int = 1) -> pytest.MarkDecorator:
     """Mark tests that one of the runs has, in turn with the part of today; all runs have them when the parts are unset.
 
     For what does not depend on what tells the runs apart, the Spark line say, or takes so long that it is enough to see it
@@ -45,6 +45,7 @@ def once(number: int) -> pytest.MarkDecorator:
 
     Args:
         number: which of the runs has them; any two numbers in a row are different runs.
+        days: one of the runs has them on one of so many days; any two numbers in a row are different days.
 
     Raises:
         ValueError: an environment variable holds no share.
@@ -53,8 +54,9 @@ def once(number: int) -> pytest.MarkDecorator:
         >>> pytestmark = once(1)
     """
     (mine, shares), (part, parts) = _share(SHARE), _share(PART)
-    elsewhere = parts > 1 and (number + part) % shares != mine
-    return pytest.mark.skipif(elsewhere, reason="another of the runs that share these tests has it today")
+    day, turn = (number + part) % days, (number + part) // days
+    elsewhere = parts > 1 and (day != 0 or turn % shares != mine)
+    return pytest.mark.skipif(elsewhere, reason="another of the runs that share these tests has it, or has it another day")
 
 
 def in_turn(items: Sequence[Item]) -> Sequence[Item]:
