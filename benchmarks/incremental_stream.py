@@ -73,8 +73,9 @@ def _incremental(state: Path, source: Storage) -> Incremental:
 
 def _stream(context: Context, checkpoint: Path, target: Path) -> None:
     lines = context.spark.readStream.text(f"{context.inputs}/source", recursiveFileLookup=True)
-    writing = lines.writeStream.format("parquet").trigger(availableNow=True).option("checkpointLocation", str(checkpoint))
-    writing.start(str(target)).awaitTermination()
+    # Not into files by itself: it would have another log there, of what it wrote.
+    writing = lines.writeStream.foreachBatch(lambda batch, _: batch.write.mode("append").parquet(str(target)))
+    writing.trigger(availableNow=True).option("checkpointLocation", str(checkpoint)).start().awaitTermination()
 
 
 def _ready(context: Context) -> None:
