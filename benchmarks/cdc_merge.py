@@ -1,7 +1,7 @@
 """What merging changes costs: this recipe on three kinds of table, beside the usual ways.
 
 1 % of the rows change, in 5 of 100 partitions, or spread over all of them: most are updated, one in ten is deleted, one in
-ten is new. The usual ways are the full rewrite (everything united with the changes, the newest row of each key kept), and
+ten is new. The table has 20 columns. The usual ways are the full rewrite (everything united with the changes, the newest row of each key kept), and
 the MERGE statements of Iceberg and Delta, from the newest change of each key. All of them find a row by its key alone,
 because a delete may carry no more.
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from benchmarks import orders
 from benchmarks.bench import Steps
 from gluewright_cdc_merge import plain, table_schema
 from gluewright_cdc_merge.publish import open_target
@@ -53,13 +54,7 @@ def _rows(context: Context, count: int) -> DataFrame:
 
 
 def _columns(key: str, part: str) -> list[str]:
-    return [
-        f"{key} AS id",
-        f"CAST({part} AS INT) AS part",
-        f"concat('customer-', CAST({key} * 7919 % 100000 AS STRING)) AS customer",
-        f"CAST({key} * 31 % 100000 AS DOUBLE) / 100 AS amount",
-        f"date_add(DATE'2026-01-01', CAST({key} % 365 AS INT)) AS ordered",
-    ]
+    return [f"{key} AS id", f"CAST({part} AS INT) AS part", *orders.columns(key)]
 
 
 def _changes(context: Context, touched: int) -> DataFrame:
@@ -123,7 +118,7 @@ def _statement(context: Context, kind: str, case: str) -> None:
     changes = context.spark.read.parquet(f"{context.inputs}/changes {case}")
     newest = F.row_number().over(Window.partitionBy("id").orderBy(F.desc("seq")))
     changes.withColumn("newest", newest).where("newest = 1").createOrReplaceTempView("changes")
-    columns = ["id", "part", "customer", "amount", "ordered", "seq"]
+    columns = ["id", "part", *orders.COLUMNS, "seq"]
     assigned = ", ".join(f"t.{name} = c.{name}" for name in columns)
     context.spark.sql(
         f"MERGE INTO {context.table(TABLE[kind])} t USING changes c ON t.id = c.id"

@@ -56,7 +56,8 @@ class Listing(Storage):
     list_folders = stat = read = write = delete = join = _none
 
 
-def _entries(first: int, count: int) -> list[tuple[str, str, int]]:
+def entries(first: int, count: int) -> list[tuple[str, str, int]]:
+    """Make up objects: key, version, size."""
     numbers = range(first, first + count)
     return [
         (
@@ -79,13 +80,13 @@ def _incremental(context: Context, source: Storage) -> Incremental:
 
 def prepare(context: Context) -> None:
     """Let the ledger read everything, in 36 large batches and 4 small ones; write down what the full comparison reads."""
-    known = _entries(0, context.rows)
+    known = entries(0, context.rows)
     (context.inputs / "state").mkdir()
     usual = context.rows - 4 * NEW
     for until in [*(usual * part // 36 for part in range(1, 37)), *(usual + part * NEW for part in range(1, 5))]:
         with _incremental(context, Listing(known[:until])).batch():
             pass
-    (context.inputs / "entries.pickle").write_bytes(pickle.dumps(known + _entries(context.rows, NEW)))
+    (context.inputs / "entries.pickle").write_bytes(pickle.dumps(known + entries(context.rows, NEW)))
     (context.inputs / "known.json").write_text(json.dumps([[key, version] for key, version, _ in known]))
     columns = {"key": [key for key, _, _ in known], "version": [version for _, version, _ in known]}
     pq.write_table(pa.table(columns), context.inputs / "known.parquet")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import Steps
-from benchmarks.incremental import A_PREFIX, CONSUMER, NEW, Listing, _entries
+from benchmarks.incremental import A_PREFIX, CONSUMER, NEW, Listing, entries
 from gluewright_core.storage import open_storage
 from gluewright_incremental.incremental import Incremental
 
@@ -33,7 +33,7 @@ def prepare(context: Context) -> None:
     _write(source, f"day={context.rows // A_PREFIX - 1:06d}/first.txt")
     _stream(context, context.inputs / "checkpoint", context.workspace / "first")
     shutil.rmtree(source)
-    known = _entries(0, context.rows)
+    known = entries(0, context.rows)
     # As the stream itself writes what it has seen.
     seen = context.inputs / "checkpoint" / "sources" / "0" / "0"
     version, line = seen.read_text(encoding="utf-8").splitlines()
@@ -49,7 +49,7 @@ def prepare(context: Context) -> None:
         listing.uri = open_storage(source).uri
         with _incremental(context.inputs / "state", listing).batch():
             pass
-    for key, _, _ in _entries(context.rows, NEW):
+    for key, _, _ in entries(context.rows, NEW):
         _write(source, key.replace(".parquet", ".txt"))
     sizes = (_size(context.inputs / "state"), _size(context.inputs / "checkpoint"))
     print(f"{context.rows:,} known files: the ledger with its history has {sizes[0]:,} bytes, the checkpoint {sizes[1]:,}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from benchmarks import orders
 from benchmarks.bench import Steps
 from gluewright_core.tables import ALL, TableSpec, open_table
 from gluewright_reprocessing.reprocessing import open_reprocessing
@@ -21,24 +22,20 @@ if TYPE_CHECKING:
     from benchmarks.bench import Context
     from gluewright_core.tables import Table
 
-ROWS, QUICK_ROWS = 30_000_000, 300_000
+ROWS, QUICK_ROWS = 15_000_000, 300_000
 PARTS = ()
 PARTITIONS = 30
 
 
 def prepare(context: Context) -> None:
     """Lay the source down once, by partition, so that every side reads the same files."""
-    rows = context.spark.range(context.rows).selectExpr(
-        "id",
-        "concat('customer-', cast(id * 7919 % 100000 AS string)) AS customer",
-        "cast(id * 31 % 100000 AS double) / 100 AS amount",
-        f"cast(id div {max(context.rows // PARTITIONS, 1)} AS int) AS part",
-    )
+    part = f"CAST(id div {max(context.rows // PARTITIONS, 1)} AS INT) AS part"
+    rows = context.spark.range(context.rows).selectExpr("id", *orders.columns("id"), part)
     rows.repartition(4).write.partitionBy("part").parquet(str(context.inputs / "rows"))
 
 
 def _rows(context: Context) -> DataFrame:
-    return context.spark.read.parquet(str(context.inputs / "rows")).select("id", "customer", "amount", "part")
+    return context.spark.read.parquet(str(context.inputs / "rows")).select("id", *orders.COLUMNS, "part")
 
 
 def _table(context: Context) -> Table:

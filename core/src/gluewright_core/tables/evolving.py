@@ -81,6 +81,8 @@ def filled(rows: DataFrame, declared: StructType) -> DataFrame:
         fields = (value((*path, f.name), f.dataType, inside.get(f.name.lower())).alias(f.name) for f in wanted)
         return F.when(here.isNotNull(), F.struct(*fields))
 
+    if [(f.name, f.dataType.simpleString()) for f in rows.schema] == [(f.name, f.dataType.simpleString()) for f in declared]:
+        return rows
     known = {field.name.lower(): field.dataType for field in rows.schema}
     return rows.select(*(value((f.name,), f.dataType, known.get(f.name.lower())).alias(f.name) for f in declared))
 

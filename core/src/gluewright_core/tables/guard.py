@@ -45,7 +45,7 @@ def refuse_empty_text(rows: DataFrame, spec: TableSpec) -> DataFrame:
         column: F.when(F.col(f"`{column}`") == "", F.raise_error(F.lit(_EMPTY_TEXT))).otherwise(F.col(f"`{column}`"))
         for column in texts
     }
-    return rows.select([checked[name].alias(name) if name in checked else F.col(f"`{name}`") for name in spec.schema.names])
+    return rows.withColumns(checked) if checked else rows
 
 
 def refuse_outside(rows: DataFrame, inside: str) -> DataFrame:
