@@ -3,6 +3,7 @@
     ROWS = 10_000_000                       # and with --quick:
     QUICK_ROWS = 100_000
     PARTS = ("iceberg",)                    # of the Spark session; leave it out to run without Spark
+    CONF = {"spark.driver.memory": "4g"}    # of the Spark session; may be left out
 
     def prepare(context): ...               # makes context.inputs, once, in a process of its own; may be left out
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,18 +42,20 @@ class Context:
         inputs: the folder that ``prepare`` filled; the same for every side and round.
         workspace: an empty folder of this side and round.
         parts: of the Spark session, or None to start none.
+        conf: of the Spark session.
     """
 
     rows: int
     inputs: Path
     workspace: Path
     parts: tuple[str, ...] | None
+    conf: Mapping[str, str] = field(default_factory=dict)
 
     def small(self, rows: int) -> Context:
         """Make the context of the same side on few rows, in folders of its own and in the same session."""
         inputs, workspace = self.inputs / "small", self.workspace / "small"
         workspace.mkdir()
-        other = Context(rows, inputs, workspace, self.parts)
+        other = Context(rows, inputs, workspace, self.parts, self.conf)
         other.__dict__["spark"] = self.spark
         return other
 
@@ -65,7 +68,7 @@ class Context:
         """The session; started before the clock when the benchmark names its parts."""
         from gluewright_testing.sessions import start_session  # noqa: PLC0415 - not every benchmark needs Spark
 
-        return start_session(*(self.parts or ()), workspace=self.workspace, app_name="benchmark")
+        return start_session(*(self.parts or ()), workspace=self.workspace, conf=self.conf, app_name="benchmark")
 
 
 Side = Callable[[Context], Any]
@@ -98,6 +101,7 @@ class Bench:
         quick_rows: with ``--quick``.
         parts: of the Spark session, or None to start none.
         prepare: makes the inputs.
+        conf: of the Spark session.
     """
 
     name: str
@@ -107,6 +111,7 @@ class Bench:
     quick_rows: int
     parts: tuple[str, ...] | None
     prepare: Side | None
+    conf: Mapping[str, str]
 
 
 def load(name: str) -> Bench:
@@ -125,6 +130,7 @@ def load(name: str) -> Bench:
             module.QUICK_ROWS,
             getattr(module, "PARTS", None),
             getattr(module, "prepare", None),
+            getattr(module, "CONF", {}),
         )
     except (ModuleNotFoundError, AttributeError) as problem:
         here = Path(__file__).parent.glob("*.py")

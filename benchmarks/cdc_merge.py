@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 ROWS, QUICK_ROWS = 10_000_000, 100_000
 PARTS = ("iceberg", "delta")
+# With 2 GB the MERGE of Iceberg dies when it writes to all partitions: each task has a file open in every one.
+CONF = {"spark.driver.memory": "6g"}
 PARTITIONS = 100
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SIZES = {"a tenth of the rows": 0.1, "all rows": 1, "three times the rows": 3}

@@ -17,7 +17,7 @@ def main() -> None:
     """Run the side that the command line names and write what it took as JSON."""
     name, side, rows, inputs, workspace, result, cold = sys.argv[1:]
     bench = load(name)
-    context = Context(int(rows), Path(inputs), Path(workspace), bench.parts)
+    context = Context(int(rows), Path(inputs), Path(workspace), bench.parts, bench.conf)
     # What is small anyway, and what has no session, has nothing to be warmed up.
     few = None if cold == "True" or bench.parts is None or context.rows <= bench.quick_rows else bench.quick_rows
     outcome = _prepare(bench, context, few) if side == PREPARE else _run(bench.sides[side], context, few)

@@ -146,11 +146,14 @@ def newest(changes: DataFrame, moves: Moves | None = None) -> DataFrame:
     said, columns = _said(changes), changes.schema["row"].dataType.names  # type: ignore[attr-defined]
     if moves and moves.carried:
         said = said.unionByName(moves.carried, allowMissingColumns=True)
-    newest_of_all = F.struct(*(_newest(f"said.{_quoted(name)}", name) for name in columns))
+    if "unset" in changes.columns:
+        newest_row = F.struct(*(_newest(f"said.{_quoted(name)}", name) for name in columns))
+    else:
+        newest_row = F.max_by("said", "at")
     return said.groupBy("key").agg(
         F.max("at").alias("at"),
         F.max(F.when(F.col("at").isNull(), F.col("sequence"))).alias("gone"),
-        (newest_of_all if "unset" in changes.columns else F.max_by("said", "at")).alias("said"),
+        newest_row.alias("said"),
         F.sum("copies").alias("records"),
         (F.sum("copies") - F.count("copies")).alias("repeated"),
         (F.count("copies") - 1).alias("superseded"),
