@@ -1,9 +1,9 @@
 """What merging changes costs: this recipe on three kinds of table, beside the usual ways.
 
 1 % of the rows change, in 5 of 100 partitions, or spread over all of them: most are updated, one in ten is deleted, one in
-ten is new. The table has 20 columns. The usual ways are the full rewrite (everything united with the changes, the newest row of each key kept), and
-the MERGE statements of Iceberg and Delta, from the newest change of each key. All of them find a row by its key alone,
-because a delete may carry no more.
+ten is new. The table has 20 columns. The usual ways are the full rewrite (everything united with the changes, the newest
+row of each key kept), and the MERGE statements of Iceberg and Delta, from the newest change of each key. All of them find a
+row by its key alone, because a delete may carry no more.
 
 The last three sides merge the same changes, in 5 partitions of the same size, into tables with ever more partitions: the
 cost should not grow with the table.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 COLUMNS = {
     "customer": "concat('customer-', CAST({key} * 7919 % 100000 AS STRING))",
-    "name": "concat_ws(' ', substr(md5(CAST({key} % 5000 AS STRING)), 1, 8), substr(md5(CAST({key} % 9001 AS STRING)), 1, 12))",
+    "name": "substr(md5(CAST({key} % 5000 AS STRING)), 1, 8) || ' ' || substr(md5(CAST({key} % 9001 AS STRING)), 1, 12)",
     "street": "concat(substr(md5(CAST({key} AS STRING)), 1, 14), ' ', CAST({key} % 180 AS STRING))",
     "city": "substr(md5(CAST({key} % 12007 AS STRING)), 1, 10)",
     "postcode": "lpad(CAST({key} * 104729 % 100000 AS STRING), 5, '0')",
