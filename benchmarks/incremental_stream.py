@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROWS, QUICK_ROWS = 1_000_000, 20_000
 PARTS = ()
+# With 2 GB the stream dies: it reads a line for each file that it has ever seen.
+CONF = {"spark.driver.memory": "6g"}
 
 
 def prepare(context: Context) -> None:
