@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import io
 import itertools
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -205,6 +207,27 @@ def large_rows(spark, parts=3, each=700):
     text = F.concat(*(F.sha2(F.concat("id", F.lit(f"-{number}")), 512) for number in range(80)))
     frame = spark.range(0, parts * each, 1, parts).select("id", text.alias("text"))
     return frame.union(spark.range(1, 5, 1, 2).select("id", text.alias("text")))
+
+
+def test_a_folder_is_joined_without_the_kernels_help_and_when_that_breaks_off(spark, tmp_path, monkeypatch):
+    place = Folder(tmp_path)
+    by_kernel, copied = place.uri("rows.csv"), []
+
+    def breaks_off(source, target, _):
+        if copied:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        copied.append(os.write(target, os.read(source, 3)))
+        return copied[0]
+
+    write_single_file(hard_rows(spark), by_kernel)
+    monkeypatch.setattr(os, "copy_file_range", breaks_off, raising=False)
+    broken_off = place.uri("rows.csv")
+    write_single_file(hard_rows(spark), broken_off)
+    monkeypatch.delattr(os, "copy_file_range")
+    without = place.uri("rows.csv")
+    write_single_file(hard_rows(spark), without)
+    assert copied == [3]
+    assert content(place, by_kernel) == content(place, broken_off) == content(place, without)
 
 
 @pytest.mark.independent_s3
