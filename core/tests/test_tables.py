@@ -7,7 +7,7 @@ from datetime import date
 
 import pytest
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, DoubleType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, DateType, DoubleType, MapType, StringType, StructField, StructType
 
 from gluewright_core.errors import ConcurrentUpdate, RowsOutsidePartitions, TableMismatch, TableUnsupported
 from gluewright_core.storage import open_storage
@@ -213,6 +213,16 @@ def test_the_table_is_created_with_its_types_and_comments(place):
     assert described["id"] == ("string", "the order's own id, 'quoted'")
     assert described["amount"][0] == "double"
     assert described["dt"] == ("date", "day of the order")
+
+
+def test_fields_that_are_required_inside_arrays_and_maps_are_stored(place):
+    item = StructType([StructField("sku", StringType(), False)])
+    schema = StructType([*SCHEMA, StructField("items", ArrayType(item))])
+    sold = place.orders(AGAIN).withColumn("items", F.expr("array(named_struct('sku', 'x'))"))
+    place.table(schema=schema).publish(sold, run="run-1", replace=ALL)
+    wider = place.table(schema=StructType([*schema, StructField("parcels", MapType(StringType(), item))]))
+    wider.publish(sold.withColumn("parcels", F.expr("map('p', named_struct('sku', 'x'))")), run="run-2", replace=ALL)
+    assert [(row["items"][0]["sku"], row["parcels"]["p"]["sku"]) for row in wider.read().collect()] == [("x", "x")]
 
 
 def test_a_declared_column_that_the_table_lacks_is_added_and_old_rows_have_null(place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -29,9 +30,28 @@ from gluewright_core.tables.staging import Aside, StagedFiles, discard, read_asi
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import DataType, StructType
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
+
+def _storable(schema: StructType) -> StructType:
+    """Leave out what Delta refuses to be told: NOT NULL of fields inside arrays and maps."""
+    from pyspark.sql.types import ArrayType, MapType, StructField, StructType  # noqa: PLC0415 - not needed to import a job
+
+    def stored(kind: DataType, inside: bool) -> DataType:
+        if isinstance(kind, ArrayType):
+            return ArrayType(stored(kind.elementType, True), kind.containsNull)
+        if isinstance(kind, MapType):
+            return MapType(stored(kind.keyType, True), stored(kind.valueType, True), kind.valueContainsNull)
+        if isinstance(kind, StructType):
+            return StructType(
+                [StructField(f.name, stored(f.dataType, inside), inside or f.nullable, f.metadata) for f in kind]
+            )
+        return kind
+
+    return StructType([StructField(f.name, stored(f.dataType, False), f.nullable, f.metadata) for f in schema])
 
 
 class DeltaTable(ManagedTable):
@@ -50,7 +70,7 @@ class DeltaTable(ManagedTable):
     using = "delta"
 
     def __init__(self, spark: SparkSession, spec: TableSpec) -> None:
-        super().__init__(spark, spec)
+        super().__init__(spark, dataclasses.replace(spec, schema=_storable(spec.schema)))
         parent, self._folder = parent_uri(spec.location)
         self._storage = open_storage(parent)
         self._documents = Documents(self._storage, f"tables/{self._folder}")
