@@ -99,11 +99,11 @@ def random_changes(rng, *, partial):
 
 
 def with_moves(rng, changes):
-    """Give rows a new key, one after the other, so that a row may be moved several times; old keys are not used again."""
+    """Give rows a new key, one after the other, so that a row may be moved several times, and old keys be used again."""
     moves = sorted(rng.sample([n + 0.5 for n in range(30)], k=rng.randrange(4)))
     for number, at in enumerate(moves):
-        old, new = rng.choice(sorted({c.key for c in changes})), 10 + number
-        later = [c for c in changes if c.sequence > at and c.key == old]
+        old, new, until = rng.choice(sorted({c.key for c in changes})), 10 + number, at + rng.choice([0, 3, 6, 30])
+        later = [c for c in changes if at < c.sequence < until and c.key == old]
         changes = [c for c in changes if c not in later]
         values = {name: value for name, value in (("name", "m"), ("amount", 7)) if rng.random() < 0.4}
         changes += [Change("delete", old, at), Change("upsert", new, at, values, old_key=old)]

@@ -81,6 +81,8 @@ PLACEHOLDER = "__debezium_unavailable_value"
 """What Debezium writes for a large value that an update left as it was (``unavailable.value.placeholder``)."""
 
 _ARRIVAL = frozenset({"_arrival"})
+MALFORMED = "_malformed"
+"""The column, if the records have it, with the text of a line whose fields are not those of its file; see :func:`dms`."""
 """The column that tells in which order the records came, for an audit."""
 
 Unit = Literal["millis", "micros", "nanos"]
@@ -138,6 +140,7 @@ def debezium(
     value: str = "value",
     key: str | None = None,
     sequence_by: Sequence[str] = (),
+    tables: Sequence[str] = (),
     placeholder: str = PLACEHOLDER,
     decimals: Decimals = "text",
     timestamps: Unit = "micros",
@@ -147,7 +150,7 @@ def debezium(
     An update's column that is absent or has the placeholder is ``unset``; an insert's absent column is NULL. A changed key
     is told by Debezium as a delete and an insert with one sequence: an insert with the placeholder has ``moved`` the row,
     and its value is that of the deleted one. So is an update whose ``before`` has another key. Ignored: null values
-    (tombstones), heartbeats, and logical messages (``m``).
+    (tombstones), heartbeats, logical messages (``m``), and events of other tables.
 
     Args:
         records: one event a row.
@@ -158,6 +161,7 @@ def debezium(
         key: the column with the message key, in the same forms, if the records have it.
         sequence_by: SQL expressions that order the changes of a key, over ``source``, ``ts_ms``, ``ts_us``, ``ts_ns`` and
             the other columns of ``records``, such as ``source.pos`` or ``offset``; PostgreSQL's own sequence if none.
+        tables: the source tables whose events are meant, as ``schema.table``; all if none.
         placeholder: the connector's ``unavailable.value.placeholder``.
         decimals: how decimals are written where the record does not tell: ``text`` (or numbers), or ``precise``.
         timestamps: the unit of timestamps that are numbers where the record does not tell.
@@ -165,7 +169,7 @@ def debezium(
     Raises:
         FeedUnsupported: naming the column that is not there, or its type.
     """
-    source_fields = _SOURCE if sequence_by else ("sequence", "lsn")
+    source_fields = _SOURCE if sequence_by else _ORDER_AND_TABLE
     fields = {"before": _texts(keys or columns.names), "after": _texts(columns.names), "source": _texts(source_fields)}
     fields |= dict.fromkeys(("op", "ts_ms", "ts_us", "ts_ns"), "string")
     frame, message = _with_message(records, key, keys)
@@ -176,6 +180,7 @@ def debezium(
     times = {name: f"try_cast({envelope(name)} AS BIGINT)" for name in ("ts_ms", "ts_us", "ts_ns")}
     view = _replacing(frame, {"source": source, **times})
     pair = _pair(_first(view, "source.sequence"), _first(view, "source.lsn"))
+    table = _table_name(_first(view, "source.schema", "source.db"), _first(view, "source.table"))
     empty = " AND ".join(f"{envelope(name)} IS NULL" for name in ("op", "before", "after", "source"))
     whole, after = _quoted(value), _Image("_after", envelope.type_of("after"), envelope.text)
     tombstone = f"{envelope.null} OR ({empty} AND {_payload_is_null(envelope, whole)})"
@@ -189,7 +194,8 @@ def debezium(
         f"{op} AS _kind",
         _operation(op, upserts="cru", deletes="d", truncates="t"),
         f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {heartbeat} THEN 'heartbeat'"
-        f" WHEN {op} = 'm' THEN 'logical message' END AS _ignored",
+        f" WHEN {op} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _ignored",
+        f"{table} AS _table",
         f"CASE WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _broken",
         f"{envelope('after')} AS _after",
         f"{envelope('before')} AS _before",
@@ -213,6 +219,7 @@ def debezium_flattened(
     value: str | None = None,
     key: str | None = None,
     sequence_by: Sequence[str] = (),
+    tables: Sequence[str] = (),
     placeholder: str = PLACEHOLDER,
     decimals: Decimals = "text",
     timestamps: Unit = "micros",
@@ -230,6 +237,7 @@ def debezium_flattened(
         key: see :func:`debezium`.
         sequence_by: see :func:`debezium`; over the added fields, such as ``__source_pos``, and the other columns
             of ``records``.
+        tables: see :func:`debezium`; it needs the field ``table`` (``add.fields=...,source.schema,source.table``).
         placeholder: see :func:`debezium`.
         decimals: see :func:`debezium`.
         timestamps: see :func:`debezium`.
@@ -237,9 +245,8 @@ def debezium_flattened(
     Raises:
         FeedUnsupported: naming the column that is not there, or its type.
     """
-    types = {f"__{prefix}{name}": to for prefix in ("", "source_") for name, to in _SOURCE.items()}
-    if not sequence_by:
-        types = {name: types[name] for name in ("__source_sequence", "__sequence", "__source_lsn", "__lsn")}
+    source_fields = _SOURCE if sequence_by else _ORDER_AND_TABLE
+    types = {f"__{prefix}{name}": _SOURCE[name] for prefix in ("", "source_") for name in source_fields}
     names = [*columns.names, "__op", "__deleted", *types]
     frame, message = _with_message(records, key, keys)
     frame, row = _parsed(frame, value, dict.fromkeys(names, "string"), _ROW_TYPES)
@@ -249,6 +256,8 @@ def debezium_flattened(
         added = {name: f"try_cast({row(name)} AS {to})" for name, to in types.items()}
     view = _replacing(frame, added)
     pair = _pair(_first(view, "__source_sequence", "__sequence"), _first(view, "__source_lsn", "__lsn"))
+    schemas = [f"__{prefix}{name}" for name in ("schema", "db") for prefix in ("source_", "")]
+    table = _table_name(_first(view, *schemas), _first(view, "__source_table", "__table"))
     op, deleted = (f"CAST({row(name)} AS STRING)" for name in ("__op", "__deleted"))
     kind = f"CASE WHEN {deleted} = 'true' THEN 'd' ELSE coalesce({op}, CASE {deleted} WHEN 'false' THEN 'u' END) END"
     tombstone, row_text, partial = row.null, "", f"{kind} = 'u'"
@@ -261,7 +270,9 @@ def debezium_flattened(
         "_sequence",
         f"{kind} AS _kind",
         _operation(kind, upserts="cru", deletes="d"),
-        f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {kind} = 'm' THEN 'logical message' END AS _ignored",
+        f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {kind} = 'm' THEN 'logical message'"
+        f"{_other_table(table, tables)} END AS _ignored",
+        f"{table} AS _table",
         f"CASE WHEN {row.sql} IS NULL THEN 'it is not a JSON object' END AS _broken",
         f"{row.sql} AS _after",
         f"{message.sql} AS _message",
@@ -285,7 +296,8 @@ def dms(
     binary columns must come as binary.
 
     Args:
-        records: the files' rows, as text or typed. A bare word that means NULL must have been read as NULL.
+        records: the files' rows, as text or typed. A bare word that means NULL must have been read as NULL. Rows with
+            something in a column ``_malformed`` go to quarantine.
         columns: see :func:`debezium`.
         keys: see :func:`debezium`.
         sequence_by: SQL expressions over the columns of ``records`` that order the changes of a key, such as the
@@ -295,8 +307,9 @@ def dms(
     Raises:
         FeedUnsupported: naming the type that is not supported.
     """
-    kind = f"coalesce(nullif({_quoted(op)}, ''), 'load')" if op in records.columns else "'load'"
-    names = [name for name in _told_by(records) if name != op]
+    own = next((name for name in records.columns if name.lower() == op.lower()), None)
+    kind = f"coalesce(nullif({_quoted(own)}, ''), 'load')" if own else "'load'"
+    names = [name for name in _told_by(records) if name not in {own, MALFORMED}]
     has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
     before = {name: _quoted(f"BI_{name}") for name in keys} if has_before else {}
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
@@ -305,7 +318,9 @@ def dms(
         f"{kind} AS _kind",
         _operation(kind, upserts=("I", "U", "load"), deletes="D"),
         "CAST(NULL AS STRING) AS _ignored",
-        "CAST(NULL AS STRING) AS _broken",
+        f"CASE WHEN {MALFORMED} IS NOT NULL THEN 'its fields are not those of its file' END AS _broken"
+        if MALFORMED in records.columns
+        else "CAST(NULL AS STRING) AS _broken",
         f"{_struct(names)} AS _after",
         f"{_struct_of(before)} AS _before" if before else "NULL AS _before",
         "false AS _partial",
@@ -433,6 +448,8 @@ _SOURCE = {
     **dict.fromkeys(("sequence", "snapshot", "txId", "file", "gtid", "rs_id", "change_lsn", "commit_lsn"), "STRING"),
     **dict.fromkeys(("name", "db", "schema", "table"), "STRING"),
 }
+# Of these, what is needed where no other order is asked for.
+_ORDER_AND_TABLE = ("sequence", "lsn", "db", "schema", "table")
 
 
 def _parsed(
@@ -514,6 +531,14 @@ def _with_sequence(view: DataFrame, sequence_by: Sequence[str], default: str) ->
     if default == "NULL":
         raise FeedUnsupported("the feed has no sequence of its own; name what orders its changes (sequence_by)")
     return view.selectExpr("*", f"{default} AS _sequence")
+
+
+def _table_name(schema: str, table: str) -> str:
+    return f"CASE WHEN {table} IS NOT NULL THEN concat_ws('.', {schema}, {table}) END"
+
+
+def _other_table(table: str, tables: Sequence[str]) -> str:
+    return f" WHEN {table} NOT IN ({', '.join(map(_literal, tables))}) THEN 'another table'" if tables else ""
 
 
 def _operation(kind: str, *, upserts: Sequence[str], deletes: Sequence[str], truncates: Sequence[str] = ()) -> str:
@@ -601,6 +626,7 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
             "old_key": "_old_key" if second else "CASE WHEN false THEN _old_key END",
             "kind": "_kind",
             **{name: name for name in _ARRIVAL.intersection(frame.columns)},
+            **({"table": "_table"} if "_table" in frame.columns else {}),
             "record": "0" if second else "1",
             "original": f"CASE WHEN _what = 'quarantined' THEN {original} END",
             "problems": "_problems",

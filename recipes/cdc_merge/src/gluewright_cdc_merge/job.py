@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
-from gluewright_cdc_merge.audit import ARRIVAL, audit
+from gluewright_cdc_merge.audit import audit
 from gluewright_cdc_merge.decode import Decoded, debezium, debezium_flattened, dms, plain
+from gluewright_cdc_merge.files import came, has_files, read_csv, read_parquet, read_text
 from gluewright_cdc_merge.merge import kept
 from gluewright_cdc_merge.publish import open_target
 from gluewright_core.dataset import RUN, quarantine_spec
@@ -23,6 +24,7 @@ from gluewright_core.tables import Kind, open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
 IGNORED = ("stale", "repeated", "superseded")
 """What becomes of records that change nothing; the others count as written."""
@@ -40,6 +42,10 @@ class Format(Enum):
 
 class TooManyQuarantined(GluewrightError):  # noqa: N818
     """More records cannot be decoded than the job accepts. Nothing was published."""
+
+
+class SeveralTables(GluewrightError):  # noqa: N818
+    """The files have changes of several tables. Nothing was published."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,10 @@ class Arguments:
     file_columns: Annotated[list[str], "dms-csv: the files' columns in order, if they have no header."] = field(
         default_factory=list
     )
+    null: Annotated[str, "dms-csv: the word for NULL (CsvNullValue)."] = "NULL"
+    source_tables: Annotated[list[str], "Debezium: the source tables that are meant, as schema.table."] = field(
+        default_factory=list
+    )
     keep_days: Annotated[int, "How many days a delete is remembered, to outlive changes that come late."] = 30
     audit: Annotated[bool, "Log how many changes tie or come after newer ones of their key, by the files' times."] = False
     max_quarantine_share: Annotated[float | None, "Fail if more than this share of the records is quarantined."] = None
@@ -69,8 +79,12 @@ class Arguments:
 def main(job: Job[Arguments]) -> None:
     """Decode, set aside what cannot be decoded, merge, publish."""
     with job.step("merge") as step:
+        if not has_files(job.spark, job.arguments.source):
+            step.add(read=0, written=0, quarantined=0)
+            job.log.info("there are no files in %s", job.arguments.source)
+            return
         decoded = Decoded(kept(decode(load_records(job), job.arguments).records))
-        records = {row["what"]: row["count"] for row in decoded.records.groupBy("what").count().collect()}
+        records = count_records(decoded, job.arguments)
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
         refuse_too_many(records, job.arguments)
         save_quarantine(decoded.quarantine, records.get("quarantined", 0), job)
@@ -86,34 +100,27 @@ def main(job: Job[Arguments]) -> None:
 
 
 def load_records(job: Job[Arguments]) -> DataFrame:
-    """Read the files; for an audit also in which order their records came: by the files' times, then line by line."""
-    records = read_files(job)
-    if not job.arguments.audit:
-        return records
-    came = F.struct("_metadata.file_modification_time", "_metadata.file_path", F.monotonically_increasing_id().alias("line"))
-    return records.withColumn(ARRIVAL, came)
-
-
-def read_files(job: Job[Arguments]) -> DataFrame:
-    """Read the files."""
-    asked, read = job.arguments, job.spark.read
-    if asked.format in {Format.debezium_json, Format.debezium_flattened_json}:
-        return read.text(asked.source)
+    """Read the files; for an audit also in which order their records came."""
+    asked, spark = job.arguments, job.spark
     if asked.format is Format.dms_csv:
-        if asked.file_columns:
-            names = StructType([StructField(name, StringType()) for name in asked.file_columns])
-            return read.schema(names).option("multiLine", "true").option("escape", '"').csv(asked.source)
-        return read.option("header", "true").option("multiLine", "true").option("escape", '"').csv(asked.source)
-    return read.parquet(asked.source)
+        null, names = asked.null, asked.file_columns
+        return read_csv(spark, asked.source, asked.keys, op=asked.op, null=null, names=names, audited=asked.audit)
+    if asked.format in {Format.debezium_json, Format.debezium_flattened_json}:
+        records = read_text(spark, asked.source)
+    else:
+        records = read_parquet(spark, asked.source, partitioned=asked.format is Format.plain_parquet)
+    return came(records) if asked.audit else records
 
 
 def decode(records: DataFrame, asked: Arguments) -> Decoded:
     """Decode the records of this format."""
     columns = columns_of(asked)
     if asked.format is Format.debezium_json:
-        return debezium(records, columns, asked.keys, sequence_by=asked.sequence_by)
+        return debezium(records, columns, asked.keys, sequence_by=asked.sequence_by, tables=asked.source_tables)
     if asked.format is Format.debezium_flattened_json:
-        return debezium_flattened(records, columns, asked.keys, value="value", sequence_by=asked.sequence_by)
+        return debezium_flattened(
+            records, columns, asked.keys, value="value", sequence_by=asked.sequence_by, tables=asked.source_tables
+        )
     if asked.format in {Format.dms_csv, Format.dms_parquet}:
         return dms(records, columns, asked.keys, op=asked.op, sequence_by=asked.sequence_by)
     return plain(records, asked.keys, op=asked.op, sequence_by=asked.sequence_by)
@@ -124,6 +131,22 @@ def columns_of(asked: Arguments) -> StructType:
     if asked.columns.endswith((".yaml", ".json")):
         return load_contract(asked.columns).struct
     return parse_fields(asked.columns)
+
+
+def count_records(decoded: Decoded, asked: Arguments) -> dict[str, int]:
+    """Count changes, quarantined and ignored records; refuse changes of several tables if they were not asked for."""
+    table = "table" if "table" in decoded.records.columns else "CAST(NULL AS STRING) AS table"
+    found = decoded.records.selectExpr("what", table).groupBy("what", "table").count().collect()
+    tables = sorted({row["table"] for row in found if row["what"] == "change" and row["table"]})
+    if len(tables) > 1 and not asked.source_tables:
+        raise SeveralTables(
+            f"{asked.source} has changes of several tables: {', '.join(tables)}; name in --source_tables those that belong "
+            f"in {asked.target}"
+        )
+    counted: Counter[str] = Counter()
+    for row in found:
+        counted[row["what"]] += row["count"]
+    return counted
 
 
 def refuse_too_many(records: dict[str, int], asked: Arguments) -> None:

@@ -16,7 +16,8 @@ This file can be copied alone into a job: it needs the standard library and PySp
 **The table** has the columns of ``row`` and ``_sequence``, the sequence of the row's newest change; and if the feed has
 partial changes ``_column_sequences``, a map that is NULL except for rows with columns older than the row.
 **Tombstones** are a small table beside it: the key and sequence of every deleted row, and of the last truncate. If the feed
-moves rows, also what each deleted row was (``last``), and the moves, because their other part or older changes may come yet.
+moves rows, also what each deleted row was (``last``), and the moves, because their other part or older changes may come yet;
+and if moved rows leave columns out, what is overwritten of these columns, because the delete of that older row may come yet.
 
 What is true of a key is a maximum: each column has the value of its newest change, unless a delete or truncate is newer
 still. A maximum does not ask in which order it is taken, how often, or in which portions. So that this holds for two changes
@@ -37,7 +38,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -78,7 +79,7 @@ def tombstone_schema(changes: StructType) -> StructType:
     assert isinstance(row, StructType)
     own = [
         StructField("key", changes["key"].dataType, True, {"comment": "Of the deleted row; NULL for a truncate."}),
-        StructField("sequence", sequence, True, {"comment": "Of the delete."}),
+        StructField("sequence", sequence, True, {"comment": "Of the delete; NULL with a value that was overwritten."}),
         StructField("since", TimestampType(), True, {"comment": "When the delete was merged."}),
     ]
     if "moved" in changes.names:
@@ -86,6 +87,7 @@ def tombstone_schema(changes: StructType) -> StructType:
         last = [StructField(each.name, StructType([path, StructField("value", each.dataType)])) for each in row]
         own.append(StructField("last", StructType(last), True, {"comment": "What the deleted row was."}))
         own.append(StructField("moved", BooleanType(), True, {"comment": "No delete, but a row that a change moved here."}))
+        own.append(StructField("unset", ArrayType(StringType()), True, {"comment": "What the moved row left out."}))
     return StructType(own)
 
 
@@ -120,8 +122,10 @@ def merge(table: DataFrame, tombstones: DataFrame, changes: DataFrame, *, now: d
         The new table and tombstones. To find out whether there is a truncate the changes are read once at once. Of a feed
         that moves rows, what is carried from key to key is computed at once too.
     """
-    keys, partial = key_columns(changes.schema), "unset" in changes.columns
-    moves = moved(changes, tombstones, ending(table, changes, keys), now) if "moved" in changes.columns else None
+    keys, partial, moves = key_columns(changes.schema), "unset" in changes.columns, None
+    if "moved" in changes.columns:
+        names = left_out(changes, tombstones)
+        moves = moved(changes, tombstones, ending(table, endangered(changes, names), keys), names, now)
     found = newest(changes, moves)
     if truncates(found):
         found = with_all_keys(found, table, keys)
@@ -199,7 +203,9 @@ def weighed(found: DataFrame, where: DataFrame, tombstones: DataFrame) -> DataFr
     truncated = F.max(F.when(F.col("key").isNull(), F.col("sequence"))).alias("truncated")
     ends = found.select("key", F.col("gone").alias("sequence")).unionByName(tombstones.select("key", "sequence"))
     buried = tombstones.where(
-        "key IS NOT NULL AND NOT coalesce(moved, false)" if "moved" in tombstones.columns else "key IS NOT NULL"
+        "key IS NOT NULL AND sequence IS NOT NULL AND NOT coalesce(moved, false)"
+        if "moved" in tombstones.columns
+        else "key IS NOT NULL"
     )
     if "moved" in tombstones.columns:
         buried = buried.groupBy("key").agg(F.max("sequence").alias("sequence"), F.max_by("since", "sequence").alias("since"))
@@ -343,8 +349,10 @@ def remembered(tombstones: DataFrame, done: DataFrame, now: datetime, moves: Mov
     truncates = tombstones.where("key IS NULL").select("key", "sequence", "since").unionByName(truncated)
     truncates = truncates.groupBy("key").agg(F.max(F.struct("sequence", "since")).alias("last")).select("key", "last.*")
     if moves:
-        ends, begins = moves.ends.withColumn("moved", F.lit(False)), moves.begins.withColumn("moved", F.lit(True))
-        return ends.unionByName(begins, allowMissingColumns=True).unionByName(truncates, allowMissingColumns=True)
+        every = moves.ends.withColumn("moved", F.lit(False))
+        for others in (moves.begins.withColumn("moved", F.lit(True)), moves.overwritten, truncates):
+            every = every.unionByName(others, allowMissingColumns=True) if others else every
+        return every
     news = F.coalesce(F.col("gone") > F.col("tomb"), F.col("gone").isNotNull())
     since = F.when(news, _moment(now)).otherwise(F.col("since"))
     dead = done.where("key IS NOT NULL AND NOT alive AND (gone IS NOT NULL OR tomb IS NOT NULL)")
@@ -380,67 +388,108 @@ class Moves:
 
     Attributes:
         ends: every delete that is remembered: ``key``, ``sequence``, ``since``, and ``last``, what the row was.
-        begins: every move that is remembered: ``key``, ``sequence``, ``since``.
-        carried: what the moved rows have from their old keys, as changes of the new ones; None if there are no moves.
+        begins: every move that is remembered: ``key``, ``sequence``, ``since``, ``unset``.
+        overwritten: every value that is remembered because it was overwritten: ``key``, ``since``, and ``last`` with this
+            value alone; None if no moved row leaves anything out.
+        carried: what the moved rows have from their old keys, as changes of the new ones; None in the same case.
     """
 
     ends: DataFrame
     begins: DataFrame
-    carried: DataFrame | None
+    overwritten: DataFrame | None = None
+    carried: DataFrame | None = None
 
 
-def ending(table: DataFrame, changes: DataFrame, keys: Sequence[str]) -> DataFrame:
-    """Read the rows of the keys that changes delete, whole: ``key``, and ``said`` in the way of :func:`newest`."""
+def left_out(changes: DataFrame, tombstones: DataFrame) -> list[str]:
+    """Name the columns that moved rows leave out, as far as is remembered. Runs a job."""
+    moves = _moves(changes).select("unset").unionByName(_moves(tombstones).select("unset"))
+    return sorted(row["name"] for row in moves.select(F.explode("unset").alias("name")).distinct().collect())
+
+
+def endangered(changes: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Give the keys of rows that changes delete and, where moved rows leave columns out, overwrite."""
+    return changes.where("key IS NOT NULL" if names else "op = 'delete'").select("key").distinct()
+
+
+def ending(table: DataFrame, of: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Read the rows of these keys, whole: ``key``, and ``said`` in the way of :func:`newest`."""
     columns = [name for name in table.columns if name not in {SEQUENCE, COLUMN_SEQUENCES}]
-    rows = _of_keys(table, changes.where("op = 'delete'").select("key").distinct(), keys, "left_semi")
+    rows = _of_keys(table, of, keys, "left_semi")
     rows = rows.select(_struct(keys).alias("key"), _struct(columns).alias("old"), SEQUENCE, COLUMN_SEQUENCES)
     was = F.array(F.struct(F.col(SEQUENCE).alias("sequence"), _own_tie(COLUMN_SEQUENCES).alias("tie")))
     return rows.select("key", F.struct(*(_remembered_saying(name, was) for name in columns)).alias("said"))
 
 
-def moved(
-    changes: DataFrame,
-    tombstones: DataFrame,
-    rows: DataFrame,
-    now: datetime,
-) -> Moves:
+def moved(changes: DataFrame, tombstones: DataFrame, rows: DataFrame, names: Sequence[str], now: datetime) -> Moves:
     """Find what each deleted row was, and carry it to the key that a move gave it.
 
     A move's two parts, and changes that are older than it, may come in any order and in other merges. So what each deleted
     row was is remembered with its tombstone and made anew from all that is known of it, as are the moved rows; move by move
-    where a row was moved several times. One thing is not found again: values that a later row of the old key has overwritten
-    before the delete came.
+    where a row was moved several times. The old key may be in use again before the delete comes: for this the values that
+    have been overwritten are remembered, of the columns that moved rows leave out.
 
     Args:
         changes: with ``moved``.
         tombstones: as they were.
-        rows: from :func:`ending`.
+        rows: from :func:`ending`, of the keys that are :func:`endangered`.
+        names: from :func:`left_out`.
         now: the time of the merge, in UTC.
     """
     moment = _moment(now)
-    known, dead = tombstones.where("key IS NOT NULL"), changes.where("op = 'delete'")
-    begins = known.where("moved").select("key", "sequence", "since")
-    begins = begins.unionByName(changes.where("moved").select("key", "sequence", moment.alias("since")))
-    begins = kept(begins.groupBy("key", "sequence").agg(F.min("since").alias("since")))
-    ends = known.where("NOT coalesce(moved, false)").select("key", "sequence", "since", "last")
+    known, dead = tombstones.where("key IS NOT NULL AND NOT coalesce(moved, false)"), changes.where("op = 'delete'")
+    begins = _moves(tombstones).select("key", "sequence", "since", "unset")
+    begins = begins.unionByName(_moves(changes).select("key", "sequence", moment.alias("since"), "unset"))
+    begins = begins.groupBy("key", "sequence").agg(F.min("since").alias("since"), F.first("unset").alias("unset"))
+    ends = known.where("sequence IS NOT NULL").select("key", "sequence", "since", "last")
     ends = ends.unionByName(dead.select("key", "sequence", moment.alias("since")), allowMissingColumns=True)
     ends = ends.groupBy("key", "sequence").agg(F.min("since").alias("since"), F.first("last", True).alias("last"))
     truncated = changes.where("op = 'truncate'").select("sequence")
     truncated = truncated.unionByName(tombstones.where("key IS NULL").select("sequence"))
     truncated = truncated.agg(F.collect_set("sequence").alias("truncated"))
     said = _said(changes).where("at IS NOT NULL").select("key", "said").unionByName(rows)
-    if begins.isEmpty():
-        return Moves(kept(_ended(ends, said, truncated)), begins, None)
-    carried, before = None, None
+    if not names:
+        return Moves(kept(_ended(ends, said, truncated)), begins)
+    begins, remembered = kept(begins), known.select("key", F.col("last").alias("said"))
+    said = kept(said.unionByName(remembered, allowMissingColumns=True))
+    every, before = said, None
     while True:
-        every = said.unionByName(carried.select("key", "said")) if carried else said
         found = kept(_ended(ends, every, truncated))
         carried = kept(_carried(begins, found, key_columns(changes.schema)))
+        every = said.unionByName(carried.select("key", "said"))
         paths = [F.col(f"said.{_quoted(name)}.path") for name in carried.select("said.*").columns]
         after = carried.agg(F.count(F.lit(1)), F.bit_xor(F.xxhash64("key", *paths))).first()
         if after == before or not after[0]:  # type: ignore[index]
-            return Moves(found, begins, carried)
+            overwritten = kept(_overwritten(every, known.where("sequence IS NULL"), names, moment))
+            return Moves(found, begins, overwritten, carried)
         before = after
+
+
+def _moves(known: DataFrame) -> DataFrame:
+    """Give the changes or tombstones of moved rows that leave columns out; others have nothing from their old key."""
+    return known.where("moved AND size(unset) > 0")
+
+
+def _overwritten(said: DataFrame, known: DataFrame, names: Sequence[str], moment: Column) -> DataFrame:
+    """Give the values of these columns that are not the newest of their key, with those that are known, a row each."""
+    columns = said.select("said.*").schema
+
+    def alone(name: str) -> Column:
+        """Give what is said of one column, and nothing of the others."""
+        others = (
+            F.col(f"said.{_quoted(each.name)}") if each.name == name else F.lit(None).cast(each.dataType).alias(each.name)
+            for each in columns
+        )
+        return F.struct(F.lit(name).alias("name"), F.col(f"said.{_quoted(name)}.path"), F.struct(*others).alias("last"))
+
+    said = said.unionByName(known.select("key", F.col("last").alias("said"), "since"), allowMissingColumns=True)
+    each = said.select("key", "since", F.explode(F.array(*map(alone, names))).alias("each")).select("key", "since", "each.*")
+    values = each.where("path IS NOT NULL").groupBy("key", "name", "path")
+    distinct = values.agg(F.first("last").alias("last"), F.min("since").alias("since"))
+    newest = F.max("path").over(Window.partitionBy("key", "name"))
+    # What a row has from its old key is found again with the move, and what a delete took away with the delete.
+    old = "path < newest AND size(path) = 1 AND get(path, 0).tie IS NOT NULL"
+    found = distinct.withColumn("newest", newest).where(f"since IS NOT NULL OR ({old})")
+    return found.select("key", F.coalesce("since", moment).alias("since"), "last")
 
 
 def _ended(ends: DataFrame, said: DataFrame, truncated: DataFrame) -> DataFrame:

@@ -13,9 +13,11 @@ from pyspark.sql.types import StructField, StructType
 from gluewright_cdc_merge.merge import (
     COLUMN_SEQUENCES,
     Moves,
+    endangered,
     ending,
     kept,
     key_columns,
+    left_out,
     located,
     moved,
     newest,
@@ -110,12 +112,13 @@ class Target:
         return told.counts
 
     def _moves(self, changes: DataFrame, tombstones: DataFrame, rows: DataFrame, now: datetime) -> Moves:
-        dead = changes.where("op = 'delete'").select("key").distinct()
+        names = left_out(changes, tombstones)
+        of = kept(endangered(changes, names))
+        of = _sent(of, of.count())
         within = rows
         if self.partition_by:
-            where = located(rows, _sent(dead, dead.count()), self.keys, self.partition_by)
-            within = self._within(rows, _partitions(where))
-        return moved(changes, tombstones, kept(ending(within, changes, self.keys)), now)
+            within = self._within(rows, _partitions(located(rows, of, self.keys, self.partition_by)))
+        return moved(changes, tombstones, kept(ending(within, of, self.keys)), names, now)
 
     def _told(self, done: DataFrame) -> _Told:
         """Find out in one job what became of the records, and of which partitions rows change or have to be looked at."""

@@ -1,0 +1,139 @@
+"""Read the files of a change feed, of which not all need to have the same columns."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from gluewright_cdc_merge.audit import ARRIVAL
+from gluewright_cdc_merge.decode import MALFORMED, FeedUnsupported
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RECURSIVE = {"recursiveFileLookup": "true"}
+"""Folders in the source are read too: DMS makes one for each date, Kafka's S3 sink one for each partition."""
+CSV = {"multiLine": "true", "escape": '"', "mode": "PERMISSIVE", "columnNameOfCorruptRecord": MALFORMED}
+"""As DMS writes: a quote in a quoted value is doubled, and there may be line breaks in it."""
+MOST_HEADS = 100
+"""So many tables one table was, over all changes of its columns; files with more different first lines have no header."""
+
+
+def has_files(spark: SparkSession, source: str) -> bool:
+    """Tell whether there are files in a folder. Their content is not read."""
+    return not spark.read.format("binaryFile").options(**RECURSIVE).load(source).select("path").isEmpty()
+
+
+def came(rows: DataFrame) -> DataFrame:
+    """Add in which order records came, for an audit: by the files' times, then line by line."""
+    line = F.monotonically_increasing_id().alias("line")
+    return rows.withColumn(ARRIVAL, F.struct("_metadata.file_modification_time", "_metadata.file_path", line))
+
+
+def read_text(spark: SparkSession, source: str) -> DataFrame:
+    """Read lines."""
+    return spark.read.options(**RECURSIVE).text(source)
+
+
+def read_parquet(spark: SparkSession, source: str, *, partitioned: bool) -> DataFrame:
+    """Read Parquet files; a column that some of them lack is NULL in those.
+
+    Args:
+        spark: the session.
+        source: folder or files.
+        partitioned: whether folders such as ``dt=2026-01-05`` are columns; else folders mean nothing.
+    """
+    # Without it the columns of one file count: the operation would be lost beside a full load, which has none.
+    options = {"mergeSchema": "true"} | ({} if partitioned else RECURSIVE)
+    return spark.read.options(**options).parquet(source)
+
+
+def read_csv(
+    spark: SparkSession,
+    source: str,
+    keys: Sequence[str],
+    *,
+    op: str,
+    null: str,
+    names: Sequence[str] = (),
+    audited: bool = False,
+) -> DataFrame:
+    """Read CSV files of DMS as text. Lines with more or fewer fields than their file has are in ``_malformed`` too.
+
+    Files of the full load have no operation, and older ones may lack columns that were added since. Spark takes the header
+    of one file for all and assigns by position; here every file is read by its own. If the files have none, a line with one
+    field less than named, and no operation in front, is of the full load.
+
+    Args:
+        spark: the session.
+        source: folder or files.
+        keys: the key columns: a line that does not name them is no header.
+        op: the column with the operation.
+        null: the word for NULL; nothing between two commas is NULL too.
+        names: the columns of the files, if they have no header.
+        audited: whether to add in which order records :func:`came`.
+
+    Raises:
+        FeedUnsupported: some files have no header that names the key columns.
+    """
+    read = partial(_rows, spark, source, null=null, audited=audited)
+    if names:
+        return _by_position(read(names, header=False), names, op, null)
+    heads = _heads(spark, source).localCheckpoint()
+    headers = [row["head"] for row in heads.select("head").distinct().limit(MOST_HEADS + 1).collect()]
+    named = {header: next(csv.reader([header])) for header in headers}
+    if len(named) > MOST_HEADS or not all(set(keys) <= set(columns) for columns in named.values()):
+        # What stands there may be data.
+        raise FeedUnsupported(
+            f"{source}: the first lines of some files are no headers that name {', '.join(keys)}; if the files have none, "
+            "name their columns in --file_columns"
+        )
+    found = []
+    for header, columns in named.items():
+        rows = read(columns, header=True)
+        if len(named) > 1:
+            own = F.broadcast(heads.where(F.col("head") == header).select(F.col("file").alias("_of")))
+            rows = rows.withColumn("_file", F.col("_metadata.file_path"))
+            rows = rows.join(own, F.col("_file") == F.col("_of"), "left_semi").drop("_file")
+        found.append(rows)
+    return functools.reduce(partial(DataFrame.unionByName, allowMissingColumns=True), found)
+
+
+def _rows(spark: SparkSession, source: str, names: Sequence[str], *, null: str, audited: bool, header: bool) -> DataFrame:
+    schema = StructType([StructField(name, StringType()) for name in [*names, MALFORMED]])
+    rows = spark.read.schema(schema).options(**RECURSIVE, **CSV, header=header, nullValue=null).csv(source)
+    return came(rows) if audited else rows
+
+
+def _heads(spark: SparkSession, source: str) -> DataFrame:
+    """Give the first line of every file: ``file`` and ``head``."""
+    lines = read_text(spark, source).where("_metadata.file_block_start = 0")
+    lines = lines.select(F.col("_metadata.file_path").alias("file"), "value", F.monotonically_increasing_id().alias("line"))
+    return lines.groupBy("file").agg(F.min_by("value", "line").alias("head"))
+
+
+def _by_position(rows: DataFrame, names: Sequence[str], op: str, null: str) -> DataFrame:
+    """Take lines that lack just the operation for what they are: rows of a full load."""
+    if names[0].lower() != op.lower():
+        return rows
+    shorter = ", ".join(f"{_quoted(name)} STRING" for name in [*names[1:], MALFORMED])
+    parsed = F.from_csv(MALFORMED, shorter, {**CSV, "nullValue": null})
+    rows = rows.withColumn("_short", F.when(F.col(MALFORMED).isNotNull(), parsed))
+    short = {name: F.col(f"_short.{_quoted(name)}") for name in [*names[1:], MALFORMED]}
+    # A line with an operation lacks something else.
+    loaded = F.col("_short").isNotNull() & short[MALFORMED].isNull() & ~short[names[1]].isin("I", "U", "D")
+    rows = rows.withColumn("_loaded", F.coalesce(loaded, F.lit(False)))
+    own = {name: F.when(F.col("_loaded"), short.get(name)).otherwise(F.col(_quoted(name))) for name in names[1:]}
+    own |= {name: F.when(~F.col("_loaded"), F.col(_quoted(name))) for name in (names[0], MALFORMED)}
+    return rows.withColumns(own).drop("_short", "_loaded")
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
