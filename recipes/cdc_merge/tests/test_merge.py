@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
-from gluewright_testing.sharing import shared
+from gluewright_cdc_merge.publish import open_target
+from gluewright_testing.sharing import in_turn, shared
 
 COLUMNS = ["name", "amount"]
 PORTIONS = 3
@@ -120,27 +121,50 @@ def portions(rng, changes):
     return [delivered[start:end] for start, end in zip([0, *cuts], [*cuts, len(delivered)], strict=True)]
 
 
-@pytest.mark.parametrize("partial", [False, True], ids=["whole rows", "partial changes and moves"])
-def test_any_order_any_portions_any_repetition_gives_the_models_table(spark, partial):
-    rng, feeds = random.Random(7), shared(range(700))
+def held_to_the_model(feeds, merged, got, *, partial, spark):
+    """Merge random feeds portion by portion with ``merged``, which gives the counts, and compare the rows that it got."""
+    rng = random.Random(7)
     every = {feed: random_changes(random.Random(feed), partial=partial) for feed in feeds}
     delivered = {feed: portions(rng, changes) for feed, changes in every.items()}
     # A truncate concerns every feed, because they share the table.
     truncates = [Change("truncate", None, 9), Change("truncate", None, 24)]
     rng.shuffle(truncates)
-    table = tombstones = None
     for portion in range(PORTIONS):
         batch, emptied = {feed: delivered[feed][portion] for feed in feeds}, truncates[portion : portion + 1]
-        changes = changes_of(spark, batch, emptied, partial=partial)
-        if table is None:
-            table, tombstones = empty(spark, changes)
-        merged = merge(table, tombstones, changes, now=NOW)
-        table, tombstones = merged.rows.localCheckpoint(), merged.tombstones.localCheckpoint()
-        counted = {row["outcome"]: row["records"] for row in counts(merged.settled).collect()}
+        counted = merged(changes_of(spark, batch, emptied, partial=partial))
         assert sum(counted.values()) == sum(map(len, batch.values())) + len(emptied), counted
-    got = {feed: {} for feed in feeds}
-    for row in table.collect():
-        assert row["id"] not in got[row["feed"]]
-        got[row["feed"]][row["id"]] = {name: row[name] for name in COLUMNS}
+    found = {feed: {} for feed in feeds}
+    for row in got().collect():
+        assert row["id"] not in found[row["feed"]]
+        found[row["feed"]][row["id"]] = {name: row[name] for name in COLUMNS}
     for feed, changes in every.items():
-        assert got[feed] == table_of(changes + truncates, COLUMNS), changes
+        assert found[feed] == table_of(changes + truncates, COLUMNS), changes
+
+
+def test_whole_rows_in_any_order_portions_and_repetition_give_the_models_table(spark):
+    kept = {}
+
+    def merged(changes):
+        if not kept:
+            kept["table"], kept["tombstones"] = empty(spark, changes)
+        outcome = merge(kept["table"], kept["tombstones"], changes, now=NOW)
+        kept["table"], kept["tombstones"] = outcome.rows.localCheckpoint(), outcome.tombstones.localCheckpoint()
+        return {row["outcome"]: row["records"] for row in counts(outcome.settled).collect()}
+
+    held_to_the_model(shared(range(700)), merged, lambda: kept["table"], partial=False, spark=spark)
+
+
+@pytest.mark.parametrize("kind", in_turn(["parquet", "delta", "iceberg"]))
+def test_partial_changes_moves_and_truncates_in_any_order_give_the_models_table(spark, catalog, tmp_path, kind):
+    name = f"{'ice.' if kind == 'iceberg' else ''}{catalog.name}.feeds"
+    location = "" if kind == "iceberg" else f"file://{tmp_path}/feeds"
+    runs = iter(["mon", "tue", "wed"])
+
+    def opened(changes):
+        # The amount of a row changes, and with it its partition.
+        return open_target(spark, name, changes.schema, kind=kind, location=location, partition_by=["amount"])
+
+    def merged(changes):
+        return opened(changes).merge(changes, run=next(runs), now=NOW)
+
+    held_to_the_model(range(1000), merged, lambda: spark.table(name), partial=True, spark=spark)
