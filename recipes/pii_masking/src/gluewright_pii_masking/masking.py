@@ -774,7 +774,9 @@ class Token(Action):
         """Return the token that one of several keys gives."""
         text = value if isinstance(kind, BinaryType) else _normalised(_as_text(value, kind), self.normalise, keys)
         digest = hmac_sha256(text.cast("binary"), *keys.pads(key, f"token {self.domain}" if self.domain else ""))
-        token = F.substring(_written(digest, self.alphabet), 1, self.length or _ALPHABETS[self.alphabet][1])
+        token = _written(digest, self.alphabet)
+        if self.length and self.length < _ALPHABETS[self.alphabet][1]:
+            token = _first(token, self.length)
         return F.concat(F.lit(f"{key.id}."), token) if self.with_key_id else token
 
 
@@ -782,13 +784,18 @@ def _written(digest: Column, alphabet: str) -> Column:
     """Write a digest of 64 hexadecimal digits in another alphabet."""
     if alphabet == "base64url":
         # Not by `translate`, which looks each character up. The 44th is padding; lines break only after the 76th.
-        text = F.replace(F.substring(F.base64(F.unhex(digest)), 1, 43), F.lit("+"), F.lit("-"))
+        text = F.replace(_first(F.base64(F.unhex(digest)), 43), F.lit("+"), F.lit("-"))
         return F.replace(text, F.lit("/"), F.lit("_"))
     if alphabet == "digits":
         # Four numbers of 64 bits, the last 15 digits of each: the bias towards small ones is under 1 in 18,000.
         parts = [F.lpad(F.conv(F.substring(digest, place, 16), 16, 10), 20, "0") for place in (1, 17, 33, 49)]
         return F.concat(*(F.substring(part, 6, 15) for part in parts))
     return digest
+
+
+def _first(text: Column, length: int) -> Column:
+    """Give the first characters of a text of ASCII; of a text Spark would look at each, of bytes it does not."""
+    return F.substring(text.cast("binary"), 1, length).cast("string")
 
 
 def _base64(data: Column) -> Column:
