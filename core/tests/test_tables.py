@@ -156,6 +156,19 @@ def test_undo_gives_back_the_rows_before_and_the_run_can_publish_again(place):
     assert_same_rows(table.read(), place.orders(AGAIN))
 
 
+def test_an_undo_does_not_go_back_to_files_that_are_gone(place):
+    if place.kind != "parquet":
+        pytest.skip("the format knows which versions it still has")
+    table = place.table()
+    table.publish(place.orders(FIRST), run="run-1", replace=ALL)
+    old = [file for file in place.files() if file.endswith(".parquet")]
+    table.publish(place.orders(AGAIN), run="run-2", replace=ALL)
+    open_storage(place.root).delete(old)
+    with pytest.raises(TableUnsupported, match="from before run run-2 are not there any more"):
+        table.undo("run-2")
+    assert_same_rows(table.read(), place.orders(AGAIN))
+
+
 def test_an_unpartitioned_table_is_replaced_whole_and_undone(place):
     table = place.table("totals", partition_by=())
     table.publish(place.orders(FIRST), run="run-1", replace=ALL)
@@ -164,6 +177,9 @@ def test_an_unpartitioned_table_is_replaced_whole_and_undone(place):
     table.publish(place.orders([]), run="run-3", replace=TOUCHED)
     assert_same_rows(table.read(), [])
     if place.kind != "folder":
+        table.publish(place.orders(FIRST), run="run-4", replace=ALL)
+        table.undo("run-4")
+        assert_same_rows(table.read(), [])
         table.undo("run-3")
         assert_same_rows(table.read(), place.orders(AGAIN))
 

@@ -29,7 +29,7 @@ from gluewright_core import state
 from gluewright_core.errors import ConcurrentUpdate, PublishTakenOver, TableUnsupported
 from gluewright_core.state import Body, Document, Documents, Lease, utc_now
 from gluewright_core.storage import Storage
-from gluewright_core.tables.catalog import Catalog, Move, same_location
+from gluewright_core.tables.catalog import Catalog, Move, relative_to, same_location
 from gluewright_core.tables.partitions import Values, name_of
 
 REMEMBERED = 100
@@ -75,6 +75,7 @@ class Switching:
         self._catalog = catalog
         self._table = table
         self._columns = columns
+        self._storage = storage
         self._documents = Documents(storage, f"tables/{folder}")
         self._clock = clock
         self._patience = state.LEASE_SECONDS * 1.25 if patience is None else patience
@@ -189,7 +190,8 @@ class Switching:
             The moves, back.
 
         Raises:
-            TableUnsupported: the run has not published here.
+            TableUnsupported: the run has not published here, or the files from before it were deleted since. Nothing was
+                moved.
             ConcurrentUpdate: a later publish moved one of the partitions. Nothing was moved.
         """
         with self._lease(run) as lease:
@@ -206,8 +208,19 @@ class Switching:
                     "undo the later run first"
                 )
             back = [Move(move.partition, move.after, move.before) for move in done]
+            if swept := [move for move in back if move.after and self._is_swept(move.after)]:
+                raise TableUnsupported(
+                    f"{self._table}: the files of {self._names(move.partition for move in swept)} from before run {run} "
+                    "are not there any more; publish these partitions again instead"
+                )
             self._decide_and_apply(lease, head, run, back, receipt.rows, undone=True)
             return back
+
+    def _is_swept(self, location: str) -> bool:
+        """Tell whether nothing that readers see lies at a location in this storage; of others it is not known."""
+        key = relative_to(location, self._storage.uri_of(""))
+        names = (found.key.rpartition("/")[2] for found in self._storage.list_objects(f"{key}/"))
+        return bool(key) and all(name.startswith(("_", ".")) for name in names)
 
     def _is_staged(self, run: str, prefix: str) -> bool:
         found = self._documents.read(f"staged/{run}")

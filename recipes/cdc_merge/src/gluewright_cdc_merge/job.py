@@ -40,6 +40,9 @@ class Format(Enum):
     plain_parquet = "plain-parquet"
 
 
+JSON = (Format.debezium_json, Format.debezium_flattened_json)
+
+
 class TooManyQuarantined(GluewrightError):  # noqa: N818
     """More records cannot be decoded than the job accepts. Nothing was published."""
 
@@ -79,7 +82,8 @@ class Arguments:
 def main(job: Job[Arguments]) -> None:
     """Decode, set aside what cannot be decoded, merge, publish."""
     with job.step("merge") as step:
-        if not has_files(job.spark, job.arguments.source):
+        # Lines of text can be read where there are none; other files tell what their columns are.
+        if job.arguments.format not in JSON and not has_files(job.spark, job.arguments.source):
             step.add(read=0, written=0, quarantined=0)
             job.log.info("there are no files in %s", job.arguments.source)
             return
@@ -105,7 +109,7 @@ def load_records(job: Job[Arguments]) -> DataFrame:
     if asked.format is Format.dms_csv:
         null, names = asked.null, asked.file_columns
         return read_csv(spark, asked.source, asked.keys, op=asked.op, null=null, names=names, audited=asked.audit)
-    if asked.format in {Format.debezium_json, Format.debezium_flattened_json}:
+    if asked.format in JSON:
         records = read_text(spark, asked.source)
     else:
         records = read_parquet(spark, asked.source, partitioned=asked.format is Format.plain_parquet)
