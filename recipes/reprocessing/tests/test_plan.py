@@ -125,7 +125,7 @@ class World:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         for day in "xy":
             self.catalog.partitions[day,] = self.storage.uri_of(f"files/old-{day}")
-            self.storage.write(f"files/old-{day}", b"old")
+            self.storage.write(f"files/old-{day}/rows", b"old")
 
     def switching(self) -> Switching:
         return Switching(self.catalog, "db.t", ["dt"], self.storage, "t", clock=lambda: self.now, patience=0)
@@ -150,7 +150,7 @@ class Staged:
 
     def discard(self):
         if self.table.switching.unstage(self.run, self.body["prefix"]):
-            self.table.storage.delete([self.body["prefix"]])
+            self.table.storage.delete([f"{self.body['prefix']}/rows"])
 
 
 class Files:
@@ -183,7 +183,7 @@ class Files:
         if earlier := self.staged(run):
             earlier.discard()
         key = f"files/{run}-{secrets.token_hex(4)}"
-        self.storage.write(key, rows.encode())
+        self.storage.write(f"{key}/rows", rows.encode())
         targets = [[list(values_of(("dt",), each)), self.storage.uri_of(key)] for each in replace]
         self.switching.stage(run, {"prefix": key, "targets": targets, "since": int(began)})
         return self.staged(run)
@@ -202,7 +202,7 @@ def redo(world: World, run: str, only=(X, Y)):
 def contents(world: World) -> dict[str, str]:
     """What readers see: each partition's file has to be there, whole."""
     at = {day: uri.removeprefix("memory://store/") for (day,), uri in world.catalog.partitions.items()}
-    return {day: world.storage.read(key)[0].decode() for day, key in at.items()}
+    return {day: world.storage.read(f"{key}/rows")[0].decode() for day, key in at.items()}
 
 
 def publish_elsewhere(world: World) -> None:
