@@ -96,7 +96,7 @@ def test_each_dms_file_is_read_by_its_own_header(spark, catalog, tmp_path, argum
     # The load has no operation, and the city came later, in the middle.
     written(tmp_path / "feed", LOAD00000001=["id,name,at", "1,Ada,2026-01-01", "2,Ben,2026-01-01"])
     written(tmp_path / "feed" / "2026", a=["Op,id,name,at", "D,2,,2026-01-02", "I,3,Cat,2026-01-02"])
-    written(tmp_path / "feed" / "2026", b=["Op,id,city,name,at", "U,1,Rome,Ada,2026-01-03", "I,4"])
+    written(tmp_path / "feed" / "2026", b=["OP,ID,CITY,NAME,AT", "U,1,Rome,Ada,2026-01-03", "I,4"])
     counted = run(main, Arguments, argv=arguments("dms-csv", "--sequence_by=at", f"--audit={audit}")).steps[0].counts()
     assert (counted["read"], counted["quarantined"]) == (6, 1)
     assert_same_rows(customers(spark, catalog), [(1, "Ada", "Rome"), (3, "Cat", None)])
@@ -132,5 +132,6 @@ def test_changes_of_several_tables_are_told_apart_or_refused(spark, catalog, tmp
 
 
 @pytest.mark.parametrize("kind", ["debezium-json", "dms-csv", "dms-parquet"])
-def test_a_folder_without_files_is_no_error(arguments, kind):
+def test_a_folder_without_files_or_with_an_empty_one_is_no_error(tmp_path, arguments, kind):
+    (tmp_path / "feed" / "empty").touch()
     assert run(main, Arguments, argv=arguments(kind, "--sequence_by=source.pos")).steps[0].counts()["read"] == 0

@@ -27,8 +27,9 @@ MOST_HEADS = 100
 
 
 def has_files(spark: SparkSession, source: str) -> bool:
-    """Tell whether there are files in a folder. Their content is not read."""
-    return not spark.read.format("binaryFile").options(**RECURSIVE).load(source).select("path").isEmpty()
+    """Tell whether there are files in a folder with anything in them. Their content is not read."""
+    files = spark.read.format("binaryFile").options(**RECURSIVE).load(source)
+    return not files.where("length > 0").select("path").isEmpty()
 
 
 def came(rows: DataFrame) -> DataFrame:
@@ -89,7 +90,8 @@ def read_csv(
     heads = _heads(spark, source).localCheckpoint()
     headers = [row["head"] for row in heads.select("head").distinct().limit(MOST_HEADS + 1).collect()]
     named = {header: next(csv.reader([header])) for header in headers}
-    if len(named) > MOST_HEADS or not all(set(keys) <= set(columns) for columns in named.values()):
+    wanted = {key.lower() for key in keys}
+    if len(named) > MOST_HEADS or not all(wanted <= {name.lower() for name in columns} for columns in named.values()):
         # What stands there may be data.
         raise FeedUnsupported(
             f"{source}: the first lines of some files are no headers that name {', '.join(keys)}; if the files have none, "

@@ -449,8 +449,8 @@ def moved(changes: DataFrame, tombstones: DataFrame, rows: DataFrame, names: Seq
     said = _said(changes).where("at IS NOT NULL").select("key", "said").unionByName(rows)
     if not names:
         return Moves(kept(_ended(ends, said, truncated)), begins)
-    begins, remembered = kept(begins), known.select("key", F.col("last").alias("said"))
-    said = kept(said.unionByName(remembered, allowMissingColumns=True))
+    begins = kept(begins)
+    said = kept(said.unionByName(known.select("key", F.col("last").alias("said")), allowMissingColumns=True))
     every, before = said, None
     while True:
         found = kept(_ended(ends, every, truncated))
