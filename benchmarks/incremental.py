@@ -53,7 +53,7 @@ class Listing(Storage):
     def _none(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError("the benchmark only lists")
 
-    list_folders = stat = read = write = delete = join = _none
+    list_folders = stat = read = write = delete = delete_version = join = _none
 
 
 def entries(first: int, count: int) -> list[tuple[str, str, int]]:

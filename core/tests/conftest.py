@@ -1,9 +1,9 @@
 import pytest
 
-from gluewright_core import state
+from gluewright_core import leases
 
 
 @pytest.fixture
 def short_leases(monkeypatch):
     """A run that died is waited for half a second instead of two minutes."""
-    monkeypatch.setattr(state, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.5)

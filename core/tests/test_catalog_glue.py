@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import boto3
 import duckdb
 import pytest
@@ -11,7 +13,7 @@ from pyspark.sql.types import IntegerType, LongType, StringType, StructField, St
 from gluewright_core.effects import watching
 from gluewright_core.errors import ConcurrentUpdate, TableError, TableUnsupported
 from gluewright_core.tables import ALL, TableSpec
-from gluewright_core.tables.catalog import SWITCHED, Move
+from gluewright_core.tables.catalog import SWITCHED, PartitionChange
 from gluewright_core.tables.catalog_glue import GlueDataCatalog, glue_column
 from gluewright_core.tables.parquet import ParquetTable
 from gluewright_testing.rows import rows
@@ -35,7 +37,7 @@ def glue(aws):
 
 
 def moves(partitions, before, after):
-    return [Move((name,), before and f"{before}/{name}", after and f"{after}/{name}") for name in partitions]
+    return [PartitionChange((name,), before and f"{before}/{name}", after and f"{after}/{name}") for name in partitions]
 
 
 class Calls:
@@ -73,7 +75,7 @@ def test_null_and_odd_values_are_kept_as_glue_has_them(glue):
     catalog = GlueDataCatalog(glue)
     catalog.create(SPEC, {})
     odd = [None, "a b", "a/b", "50%", "k=v", "ü", "it's"]
-    catalog.move(SPEC.name, [Move((value,), None, f"s3://lake/{number}") for number, value in enumerate(odd)])
+    catalog.move(SPEC.name, [PartitionChange((value,), None, f"s3://lake/{number}") for number, value in enumerate(odd)])
     assert set(catalog.locations(SPEC.name)) == {(value,) for value in odd}
     raw = glue.get_partitions(DatabaseName="shop", TableName="orders")["Partitions"]
     assert ["__HIVE_DEFAULT_PARTITION__"] in [part["Values"] for part in raw]
@@ -130,7 +132,7 @@ def test_refused_entries_of_a_successful_answer_are_an_error_that_names_them(aws
 def test_entries_that_stay_throttled_are_an_error_in_the_end(aws):
     answer = {"Errors": [error("a", "ThrottlingException")]}
     catalog, _, waits = stubbed([("batch_create_partition", answer, ANY_CALL)] * 6)
-    with pytest.raises(TableError, match="still refuses 1 partitions after 6 tries"):
+    with pytest.raises(TableError, match="still refuses or does not answer for 1 partitions after 6 tries"):
         catalog.move(SPEC.name, moves(["a"], None, "s3://lake/a"))
     assert waits == sorted(waits)
 
@@ -165,7 +167,7 @@ def test_an_unpartitioned_table_is_switched_without_archiving_a_version(glue):
     catalog.create(spec, {"owner": "sales"})
     seen = []
     glue.meta.events.register("provide-client-params.glue.UpdateTable", lambda params, **_: seen.append(params))
-    catalog.move(spec.name, [Move((), spec.location, "s3://lake/runs/1")])
+    catalog.move(spec.name, [PartitionChange((), spec.location, "s3://lake/runs/1")])
     assert catalog.locations(spec.name) == {(): "s3://lake/runs/1"}
     assert (seen[0]["SkipArchive"], seen[0]["VersionId"]) == (True, "1")
     assert catalog.table(spec.name).properties["owner"] == "sales"
@@ -173,16 +175,42 @@ def test_an_unpartitioned_table_is_switched_without_archiving_a_version(glue):
     assert catalog.table(spec.name).properties.items() >= {"owner": "sales", "a": "b"}.items()
 
 
-def test_a_table_changed_by_another_writer_is_a_concurrent_update(aws):
-    client = boto3.client("glue", region_name="us-east-1")
+def _totals(version: str, location: str = "s3://lake/wh/totals") -> dict:
+    return {"Table": {"Name": "totals", "StorageDescriptor": {"Location": location}, "VersionId": version}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "requires", "ends"),
+    [
+        pytest.param(["7", "7", "refused", "8", "8", "refused"], 2, ConcurrentUpdate, id="changed again and again"),
+        pytest.param(["7", "7", "refused", "8:s3://lake/x"], 2, None, id="an earlier attempt was performed"),
+        pytest.param(["9", "9", "refused", "9", "9", "done"], 2, None, id="columns were added since the plan"),
+        pytest.param(["9", "9", "refused", "lost"], 2, ConcurrentUpdate, id="the lease is lost"),
+    ],
+)
+def test_an_unpartitioned_table_is_switched_only_from_the_version_that_was_planned(aws, answers, requires, ends):
+    client, asked = boto3.client("glue", region_name="us-east-1"), []
     stub = Stubber(client)
-    table = {"Name": "totals", "StorageDescriptor": {"Location": "s3://lake/wh/totals"}, "VersionId": "7"}
-    for _ in range(2):
-        stub.add_response("get_table", {"Table": table}, {"DatabaseName": "shop", "Name": "totals"})
-    stub.add_client_error("update_table", "ConcurrentModificationException")
+    for answer in answers:
+        version, _, location = answer.partition(":")
+        if answer == "refused":
+            stub.add_client_error("update_table", "ConcurrentModificationException")
+        elif answer == "done":
+            stub.add_response("update_table", {})
+        elif answer != "lost":
+            stub.add_response("get_table", _totals(version, location or "s3://lake/wh/totals"))
     stub.activate()
-    with pytest.raises(ConcurrentUpdate, match=r"shop.totals.*changed by another writer"):
-        GlueDataCatalog(client).move("shop.totals", [Move((), "s3://lake/wh/totals", "s3://lake/x")])
+
+    def require() -> None:
+        asked.append(1)
+        if len(asked) == requires and answers[-1] == "lost":
+            raise ConcurrentUpdate("the lease is lost")
+
+    catalog, move = GlueDataCatalog(client), [PartitionChange((), "s3://lake/wh/totals", "s3://lake/x")]
+    with pytest.raises(ends) if ends else nullcontext():
+        catalog.move("shop.totals", move, require=require, version="7")
+    assert len(asked) == requires
+    stub.assert_no_pending_responses()
 
 
 def test_declared_columns_are_added_with_the_comments_of_the_others_kept(glue):

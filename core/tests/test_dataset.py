@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from pyspark.sql import functions as F
 
-from gluewright_core import state
+from gluewright_core import leases
 from gluewright_core.dataset import open_dataset
 from gluewright_core.errors import RunRepeated
 from gluewright_core.schema import Column, Contract, Mode
@@ -142,7 +142,7 @@ def test_rows_that_fit_by_their_types_need_no_pass_of_their_own(spark, catalog, 
 
 @pytest.mark.usefixtures("short_leases", "interpreted")
 def test_killed_anywhere_and_run_again_nothing_is_lost(spark, make, monkeypatch):
-    monkeypatch.setattr(state, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.2)
     names = (f"orders_{number}" for number in range(1000))
 
     def job(orders):

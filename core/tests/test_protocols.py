@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from gluewright_core import state
+from gluewright_core import leases
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, PublishTakenOver, TableUnsupported
-from gluewright_core.state import Documents, Lease
-from gluewright_core.tables.switching import Switching
+from gluewright_core.errors import ConcurrentUpdate, PublishTakenOverError, TableUnsupported
+from gluewright_core.leases import Lease
+from gluewright_core.state import Documents
+from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_testing.interleavings import explore
 from gluewright_testing.memory import MemoryCatalog, MemoryStorage
 from gluewright_testing.sharing import once
@@ -39,13 +40,13 @@ class World:
     def fingerprint(self):
         return (self.storage.fingerprint(), self.catalog.fingerprint(), self.now, tuple(self.inside))
 
-    def switching(self) -> Switching:
-        return Switching(self.catalog, "db.t", ["p"], self.storage, "t", clock=self.clock, patience=0)
+    def protocol(self) -> CommitProtocol:
+        return CommitProtocol(self.catalog, "db.t", ["p"], self.storage, "t", clock=self.clock, patience=0)
 
 
 def time_passes(world: World) -> None:
     with effect("clock.jump", "lease"):
-        world.now += timedelta(seconds=state.LEASE_SECONDS + 1)
+        world.now += timedelta(seconds=leases.LEASE_SECONDS + 1)
 
 
 def test_compare_and_swap_loses_no_increment():
@@ -80,7 +81,7 @@ def test_a_killed_writer_leaves_the_old_document_or_the_new_one():
 def test_a_lease_never_has_two_holders_at_once_even_when_holders_die():
     def work(name: str):
         def writer(world: World) -> str:
-            with Lease(Documents(world.storage, "leases"), "job", holder=name, clock=world.clock) as lease:
+            with Lease(Documents(world.storage, "leases"), "job", holder=name, clock=world.clock, patience=0) as lease:
                 for _ in range(2):
                     lease.renew()
                     with effect("protected.work", name):
@@ -129,11 +130,11 @@ def make_world() -> World:
 
 def publisher(run: str, targets, rows: int):
     def writer(world: World):
-        switching = world.switching()
-        world.began[run] = since = switching.version()
+        protocol = world.protocol()
+        world.began[run] = since = protocol.version()
         with effect("spark.write", run):
             pass
-        return switching.publish(run, targets, since=since, rows=rows)
+        return protocol.publish(run, targets, since=since, rows=rows)
 
     return writer
 
@@ -142,7 +143,7 @@ def late_publisher(run: str, targets, rows: int):
     """A run that first finishes what another left, as the next scheduled run would, and then publishes."""
 
     def writer(world: World):
-        world.switching().settle(run)
+        world.protocol().finish(run)
         return publisher(run, targets, rows)(world)
 
     return writer
@@ -157,8 +158,8 @@ def after(*publishes) -> dict:
 
 def settled(world: World) -> dict:
     """What the table is once the next run has come by, long after every death."""
-    world.now += timedelta(seconds=10 * state.LEASE_SECONDS)
-    world.switching().settle("next")
+    world.now += timedelta(seconds=10 * leases.LEASE_SECONDS)
+    world.protocol().finish("next")
     return world.catalog.partitions
 
 
@@ -179,7 +180,7 @@ def only_published_files(world: World) -> None:
 
 def in_order(world: World, *runs: str) -> list[str]:
     """The runs that published, in order; none may have replaced what was published after it began."""
-    receipts = sorted((r for run in runs if (r := world.switching().receipt(run))), key=lambda receipt: receipt.version)
+    receipts = sorted((r for run in runs if (r := world.protocol().record(run))), key=lambda receipt: receipt.version)
     for earlier, later in pairwise(receipts):
         shared = set(TARGETS[earlier.run]) & set(TARGETS[later.run])
         assert not shared or world.began[later.run] >= earlier.version, f"{later.run} overwrote {shared} of {earlier.run}"
@@ -229,14 +230,14 @@ def test_a_run_that_loses_its_lease_while_it_switches_is_finished_by_the_other()
     def one_of_the_two(world: World, outcome) -> None:
         published = settled(world) == after(BY_A)
         assert published or world.catalog.partitions == BEFORE
-        assert published == (world.switching().receipt("a") is not None)
+        assert published == (world.protocol().record("a") is not None)
         error = outcome.errors.get("a")
-        assert isinstance(error, PublishTakenOver | ConcurrentUpdate | None)
-        assert published == (error is None or isinstance(error, PublishTakenOver))
+        assert isinstance(error, PublishTakenOverError | ConcurrentUpdate | None)
+        assert published == (error is None or isinstance(error, PublishTakenOverError))
 
     explored = explore(
         make_world,
-        {"a": publisher("a", BY_A, 1), "other": lambda world: world.switching().settle("other"), "time": time_passes},
+        {"a": publisher("a", BY_A, 1), "other": lambda world: world.protocol().finish("other"), "time": time_passes},
         one_of_the_two,
         look=only_published_files,
         enabled=between_protected_steps,
@@ -267,12 +268,12 @@ def test_undo_against_a_later_publish_gives_one_of_the_two_orders():
         return world
 
     def undo(world: World) -> None:
-        world.switching().undo("a")
+        world.protocol().undo("a")
 
     def serial(world: World, outcome) -> None:
         found = settled(world)
-        b_published = world.switching().receipt("b") is not None
-        undone = world.switching().receipt("a") is None
+        b_published = world.protocol().record("b") is not None
+        undone = world.protocol().record("a") is None
         expected = {
             (True, True): after(BY_B),  # undone first, then b
             (True, False): after(BY_A, BY_B),
@@ -310,4 +311,4 @@ def test_three_runs_at_random_settle_to_a_serial_order():
 
 def test_undo_of_a_run_that_never_published_is_refused():
     with pytest.raises(TableUnsupported, match="run nobody has not published here"):
-        make_world().switching().undo("nobody")
+        make_world().protocol().undo("nobody")

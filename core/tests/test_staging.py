@@ -7,7 +7,7 @@ import pytest
 from gluewright_core.effects import effect
 from gluewright_core.errors import ConcurrentUpdate, RowsOutsidePartitions, RunRepeated
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
-from gluewright_core.tables.switching import Switching
+from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.interleavings import explore
 from gluewright_testing.killpoints import every_kill_point
@@ -157,29 +157,29 @@ class World:
     def fingerprint(self):
         return (self.storage.fingerprint(), self.catalog.fingerprint(), frozenset(self.files))
 
-    def switching(self) -> Switching:
-        return Switching(self.catalog, "db.t", ["p"], self.storage, "t", patience=0)
+    def protocol(self) -> CommitProtocol:
+        return CommitProtocol(self.catalog, "db.t", ["p"], self.storage, "t", patience=0)
 
 
 @once(0)
 def test_whatever_two_attempts_do_no_partition_points_to_files_that_were_discarded():
     def discard(world: World, prefix: str) -> None:
-        if world.switching().unstage("run", prefix):
+        if world.protocol().unstage("run", prefix):
             with effect("storage.delete", prefix):
                 world.files.discard(prefix)
 
     def attempt(name: str):
         def writer(world: World) -> None:
-            switching = world.switching()
-            if switching.receipt("run"):
+            protocol = world.protocol()
+            if protocol.record("run"):
                 return
-            if earlier := switching.staged("run"):
+            if earlier := protocol.staged("run"):
                 discard(world, earlier["prefix"])
-            since = switching.version()
+            since = protocol.version()
             with effect("spark.write", name):
                 world.files.add(name)
-            switching.stage("run", {"prefix": name})
-            switching.publish("run", {("x",): name}, since=since, rows=1, staged=name)
+            protocol.stage("run", {"prefix": name})
+            protocol.publish("run", {("x",): name}, since=since, rows=1, staged=name)
 
         return writer
 
@@ -190,7 +190,7 @@ def test_whatever_two_attempts_do_no_partition_points_to_files_that_were_discard
         whole(world)
         errors = [error for error in outcome.errors.values() if not isinstance(error, ConcurrentUpdate)]
         assert not errors or all("killed" in str(error) for error in errors)
-        if world.switching().receipt("run"):
+        if world.protocol().record("run"):
             assert world.catalog.partitions[("x",)] != "old"
 
     explored = explore(World, {"a": attempt("a"), "b": attempt("b")}, published_or_refused, look=whole, kills=1, most=1000)

@@ -13,8 +13,12 @@ class ConcurrentUpdate(GluewrightError):  # noqa: N818 - the field's own term
     """Another writer changed the same thing first, or is changing it now. Nothing of this writer was applied."""
 
 
-class PublishTakenOver(ConcurrentUpdate):
+class PublishTakenOverError(GluewrightError):
     """A publish was decided, then the run that applied it lost its lease: another run finishes the publish."""
+
+
+class DocumentOverwrittenError(GluewrightError):
+    """A state document was written, and another writer has written it again since. The write did happen."""
 
 
 class StateInvalid(GluewrightError):  # noqa: N818
@@ -37,8 +41,23 @@ class StorageFull(StorageError):  # noqa: N818
     """The disk or quota behind the storage is exhausted."""
 
 
-class StorageUnreachable(StorageError):  # noqa: N818
+class OutcomeUnknownError(StorageError):
+    """A request was sent and its outcome is not known: it may have been performed, or may be performed later.
+
+    Nothing that the request could need was discarded. Run again: the next run finds out.
+    """
+
+
+class StorageUnreachable(OutcomeUnknownError):  # noqa: N818
     """The storage did not answer: wrong endpoint, Region or network."""
+
+
+class ConditionalWritesIgnoredError(StorageError):
+    """The storage performs a conditional write although the condition does not hold, so two writers could both win."""
+
+
+class LeaseTimeoutError(StorageError):
+    """A client may wait longer for one request than a lease allows. Nothing was written."""
 
 
 class TableError(GluewrightError):
@@ -55,6 +74,10 @@ class RunRepeated(TableError):  # noqa: N818
 
 class TableMismatch(TableError):  # noqa: N818
     """The rows, the declared table and the table in the catalog do not have the same columns or partitioning."""
+
+
+class TableChangedError(TableError):
+    """The catalog has locations for the table's partitions that no publish explains. Nothing was published."""
 
 
 class TableUnsupported(TableError):  # noqa: N818

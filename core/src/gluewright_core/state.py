@@ -1,8 +1,15 @@
-"""Small JSON documents with compare-and-swap, and leases that expire.
+"""Small JSON documents with compare-and-swap.
 
 A document lies at ``_gluewright/<kind>/<name>.json`` below a storage's root. It carries a format, a number that grows by one
-with each write, and its body; anyone can read it. Two writers who read the same document: one wins, the other gets
-:class:`~gluewright_core.errors.ConcurrentUpdate` and nothing of it is written.
+with each write, the marks of its latest writers, and its body; anyone can read it. Two writers who read the same document:
+one wins, the other gets :class:`~gluewright_core.errors.ConcurrentUpdate` and nothing of it is written.
+
+A storage does not always answer: a write whose answer was lost may have been performed, and may be performed later. Each
+writer therefore leaves a random mark, and the next writers carry the latest marks along. A writer that got no answer, or a
+refusal that an earlier attempt of its own may have caused, reads the document again and finds out by its mark whether its
+write happened.
+
+Documents are overwritten and not deleted when they are over, because a delayed request to create one would bring it back.
 
 Example:
     >>> import tempfile
@@ -19,17 +26,26 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gluewright_core.errors import ConcurrentUpdate, ObjectNotFound, StateInvalid
+from gluewright_core.errors import (
+    ConcurrentUpdate,
+    DocumentOverwrittenError,
+    ObjectNotFound,
+    OutcomeUnknownError,
+    StateInvalid,
+)
 from gluewright_core.storage import ABSENT, Storage
+from gluewright_core.storage.conditions import require_conditional_writes
 
 FORMAT = 1
-LEASE_SECONDS = 120.0
+MARKS = 32
+"""How many writers back a document tells whether one of them wrote it."""
+RETRY_PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)
+"""How long a writer without a certain answer waits before each attempt, in seconds."""
 Body = dict[str, Any]
 
 
@@ -42,12 +58,19 @@ class Document:
         body: the JSON object.
         number: 1 for the first write, one more for each that followed.
         version: the storage's version, for the next conditional write.
+        marks: of its latest writers, the newest last.
     """
 
     name: str
     body: Body
     number: int
     version: str = field(repr=False)
+    marks: tuple[str, ...] = field(default=(), repr=False)
+
+    def written_by(self, mark: str, number: int) -> bool | None:
+        """Return whether a writer made the document with this number; None if that is too long ago to tell."""
+        at = number - (self.number - len(self.marks) + 1)
+        return self.marks[at] == mark if 0 <= at < len(self.marks) else None
 
 
 class Documents:
@@ -63,8 +86,18 @@ class Documents:
         self._folder = f"_gluewright/{kind}"
 
     def uri_of(self, name: str) -> str:
-        """Give the URI of a document, for messages."""
+        """Return the URI of a document, for messages."""
         return self._storage.uri_of(self._key(name))
+
+    def names(self, folder: str = "") -> list[str]:
+        """List the documents directly in a folder, sorted, without their ending.
+
+        Args:
+            folder: below the kind's own, without a trailing ``/``; empty for the kind's own.
+        """
+        prefix = f"{self._folder}/{folder}/" if folder else f"{self._folder}/"
+        keys = (found.key.removeprefix(prefix) for found in self._storage.list_objects(prefix))
+        return [key.removesuffix(".json") for key in keys if "/" not in key and key.endswith(".json")]
 
     def read(self, name: str) -> Document | None:
         """Read a document; None when there is none.
@@ -76,8 +109,17 @@ class Documents:
             raw, version = self._storage.read(self._key(name))
         except ObjectNotFound:
             return None
-        envelope = self._opened(name, raw)
-        return Document(name, envelope["body"], envelope["number"], version)
+        with self.parsing(name):
+            envelope = json.loads(raw)
+            if envelope["format"] > FORMAT:
+                raise StateInvalid(
+                    f"{self.uri_of(name)} has format {envelope['format']}, this version reads up to {FORMAT}; "
+                    "update gluewright"
+                )
+            if not isinstance(envelope["body"], dict) or envelope["number"] < 1:
+                raise ValueError("no body or number")
+            marks = tuple(envelope.get("marks", ()))
+            return Document(name, envelope["body"], envelope["number"], version, marks)
 
     def write(self, name: str, body: Body, *, expect: Document | None = None) -> Document:
         """Write a document if nobody else has since it was read.
@@ -91,20 +133,54 @@ class Documents:
             The document as written.
 
         Raises:
-            ConcurrentUpdate: another writer was first; nothing was written.
+            ConcurrentUpdate: another writer was first; nothing was written, and nothing will be.
+            DocumentOverwrittenError: it was written, and another writer has written it again since.
+            OutcomeUnknownError: the storage does not say whether it was written.
         """
-        number = expect.number + 1 if expect else 1
-        # When S3 took a write and the answer was lost, boto3 sends it again and is refused: the mark tells that it was ours.
         mark = secrets.token_hex(8)
-        envelope = {"format": FORMAT, "number": number, "writer": mark, "body": body}
+        number = expect.number + 1 if expect else 1
+        marks = (*(expect.marks if expect else ()), mark)[-MARKS:]
+        envelope = {"format": FORMAT, "number": number, "marks": marks, "body": body}
         raw = json.dumps(envelope, indent=1, ensure_ascii=False).encode()
+        require_conditional_writes(self._storage)
+        doubt: Exception | None = None
+        for pause in RETRY_PAUSES:
+            if pause:
+                time.sleep(pause)
+            try:
+                version = self._storage.write(self._key(name), raw, expect=expect.version if expect else ABSENT)
+                return Document(name, body, number, version, marks)
+            except (ConcurrentUpdate, OutcomeUnknownError) as error:
+                doubt = error
+            found = self._read_or_none(name, doubt)
+            if found and found.marks[-1:] == (mark,):
+                return found
+            if (found.version if found else None) != (expect.version if expect else None):
+                self._raise_lost(name, number, mark, found, doubt)
+        raise OutcomeUnknownError(
+            f"{self.uri_of(name)}: whether it was written is not known, the storage gives no certain answer; nothing was "
+            "discarded, run again to find out"
+        ) from doubt
+
+    def _read_or_none(self, name: str, doubt: Exception) -> Document | None:
         try:
-            version = self._storage.write(self._key(name), raw, expect=expect.version if expect else ABSENT)
-        except ConcurrentUpdate:
-            version = self._own_version(name, mark)
-            if not version:
-                raise
-        return Document(name, body, number, version)
+            return self.read(name)
+        except OutcomeUnknownError as error:
+            raise OutcomeUnknownError(
+                f"{self.uri_of(name)}: whether it was written is not known, the storage does not answer ({error}); nothing "
+                "was discarded, run again to find out"
+            ) from doubt
+
+    def _raise_lost(self, name: str, number: int, mark: str, found: Document | None, doubt: Exception) -> None:
+        """Tell what became of a write from a document that is neither the expected one nor the written one."""
+        was_mine = found.written_by(mark, number) if found else None
+        if was_mine is None:
+            raise OutcomeUnknownError(
+                f"{self.uri_of(name)} was deleted or written many times since; whether this write happened is not known"
+            ) from doubt
+        if was_mine:
+            raise DocumentOverwrittenError(f"{self.uri_of(name)} was written, and another writer has written it since")
+        raise ConcurrentUpdate(f"{self.uri_of(name)} was written by another writer at the same time; read it again")
 
     def update(self, name: str, change: Callable[[Body | None], Body], *, attempts: int = 10) -> Document:
         """Read, change and write a document, again when another writer was faster.
@@ -115,10 +191,11 @@ class Documents:
             attempts: how often, before giving up.
 
         Returns:
-            The document as written.
+            The document as written, or as another writer has written it after this one.
 
         Raises:
             ConcurrentUpdate: another writer was faster every time.
+            OutcomeUnknownError: the storage does not say whether it was written.
         """
         for _ in range(attempts - 1):
             with suppress(ConcurrentUpdate):
@@ -127,135 +204,37 @@ class Documents:
 
     def _update_once(self, name: str, change: Callable[[Body | None], Body]) -> Document:
         found = self.read(name)
-        return self.write(name, change(found.body if found else None), expect=found)
-
-    def delete(self, name: str) -> None:
-        """Delete a document, whatever its version."""
-        self._storage.delete([self._key(name)])
-
-    def _own_version(self, name: str, mark: str) -> str:
-        with suppress(ObjectNotFound):
-            raw, version = self._storage.read(self._key(name))
-            if self._opened(name, raw).get("writer") == mark:
-                return version
-        return ""
-
-    def _opened(self, name: str, raw: bytes) -> Body:
+        body = change(found.body if found else None)
+        if found and body == found.body:
+            return found
         try:
-            envelope = json.loads(raw)
-            known = envelope["format"] <= FORMAT and isinstance(envelope["body"], dict) and envelope["number"] > 0
-        except (ValueError, KeyError, TypeError) as error:
+            return self.write(name, body, expect=found)
+        except DocumentOverwrittenError:
+            now = self.read(name)
+            assert now is not None
+            return now
+
+    def remove(self, document: Document) -> None:
+        """Remove a document if it still is what was read or written: only one that does no harm when it comes back.
+
+        Args:
+            document: as it was read or written.
+
+        Raises:
+            ConcurrentUpdate: another writer has written it since. Nothing was removed.
+        """
+        self._storage.delete_version(self._key(document.name), document.version)
+
+    @contextmanager
+    def parsing(self, name: str) -> Iterator[None]:
+        """Raise StateInvalid, with the document's URI, for whatever is missing or of another type in its content."""
+        try:
+            yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise StateInvalid(
-                f"{self.uri_of(name)} is not a gluewright document ({error}); restore it from a backup"
+                f"{self.uri_of(name)} is not a gluewright document ({what}); restore it from a backup"
             ) from error
-        if not known:
-            raise StateInvalid(
-                f"{self.uri_of(name)} has format {envelope['format']}, this version reads up to {FORMAT}; update gluewright"
-            )
-        return dict(envelope)
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{name}.json"
-
-
-def utc_now() -> datetime:
-    """Tell the time, UTC."""
-    return datetime.now(UTC)
-
-
-class Lease:
-    """The right to be the only one, for a while.
-
-    A lease is a document with a holder and a time. Whoever finds it free or expired may take it by compare-and-swap; the
-    holder renews it before each step it protects and gives it back at the end. A holder that dies is waited for until the
-    lease expires.
-
-    Two assumptions: a single protected step lasts less than half the lease, and clocks differ by less than that too.
-    (Gray and Cheriton, "Leases: an efficient fault-tolerant mechanism for distributed file cache consistency", 1989.)
-
-    Args:
-        documents: where leases are kept.
-        name: of the thing that is protected.
-        holder: who asks: the run.
-        seconds: how long it lasts without renewal; by default two minutes.
-        clock: tells the time, UTC.
-        patience: how long :meth:`acquire` waits for another holder to give it back or to expire, in seconds.
-    """
-
-    def __init__(
-        self,
-        documents: Documents,
-        name: str,
-        *,
-        holder: str,
-        seconds: float | None = None,
-        clock: Callable[[], datetime] = utc_now,
-        patience: float = 0,
-    ) -> None:
-        self._documents = documents
-        self._name = name
-        self._holder = holder
-        self._length = timedelta(seconds=LEASE_SECONDS if seconds is None else seconds)
-        self._clock = clock
-        self._patience = patience
-        self._held: Document | None = None
-
-    def __enter__(self) -> Lease:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def acquire(self) -> None:
-        """Take the lease.
-
-        Raises:
-            ConcurrentUpdate: another holder has it, or took it at the same moment; the message says who and until when.
-        """
-        patient_until = self._clock() + timedelta(seconds=self._patience)
-        while (found := self._documents.read(self._name)) and self._seconds_left(found) > 0:
-            if self._clock() >= patient_until:
-                raise ConcurrentUpdate(
-                    f"{self._documents.uri_of(self._name)} is held by {found.body['holder']} until {found.body['until']}; "
-                    "run again when it is done (or after that time, if it died)"
-                )
-            time.sleep(min(self._seconds_left(found), 0.5))
-        self._hold(found)
-
-    def renew(self) -> None:
-        """Hold on for another full length, before the next protected step.
-
-        Raises:
-            ConcurrentUpdate: the lease had expired and another has taken it: stop at once.
-        """
-        if self._held is None:
-            raise ConcurrentUpdate(f"{self._name}: the lease is not held; acquire it first")
-        try:
-            self._hold(self._held)
-        except ConcurrentUpdate:
-            self._held = None
-            raise ConcurrentUpdate(
-                f"{self._name}: {self._holder} lost its lease to another writer; nothing more was applied"
-            ) from None
-
-    def release(self) -> None:
-        """Give the lease back; no error when it was lost."""
-        if self._held is not None:
-            with suppress(ConcurrentUpdate):
-                self._documents.write(self._name, self._body(datetime.fromtimestamp(0, UTC)), expect=self._held)
-            self._held = None
-
-    def _hold(self, found: Document | None) -> None:
-        """Write the lease; again if so much time passed before the write was through that too little of it is left."""
-        while True:
-            found = self._documents.write(self._name, self._body(self._clock() + self._length), expect=found)
-            if self._seconds_left(found) > self._length.total_seconds() / 2:
-                self._held = found
-                return
-
-    def _seconds_left(self, found: Document) -> float:
-        return (datetime.fromisoformat(found.body["until"]) - self._clock()).total_seconds()
-
-    def _body(self, until: datetime) -> Body:
-        return {"holder": self._holder, "until": until.isoformat()}

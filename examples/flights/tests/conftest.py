@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gluewright_core import state
+from gluewright_core import leases
 from gluewright_core.job import run
 from gluewright_core.storage import open_storage
 from gluewright_core.summary import RunSummary
@@ -126,4 +126,4 @@ def new_world(spark, tmp_path, landed) -> Iterator[Any]:
 @pytest.fixture
 def short_leases(monkeypatch):
     """A run that died is waited for a fifth of a second instead of two minutes."""
-    monkeypatch.setattr(state, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.2)

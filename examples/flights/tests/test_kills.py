@@ -115,10 +115,10 @@ def test_killed_while_days_are_published_again_readers_see_the_old_day_or_the_ne
 
 LAUNCHER = """
 import sys
-from gluewright_core import state
+from gluewright_core import leases
 from gluewright_flights import run
 
-state.LEASE_SECONDS = 3.0
+leases.LEASE_SECONDS = 3.0
 main = run.main
 
 def main_and_reader(job):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gluewright_cdc_merge.publish import open_target
-from gluewright_core import state
+from gluewright_core import leases
 from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.tables import ALL
 from gluewright_testing.killpoints import every_kill_point
@@ -137,7 +137,7 @@ BETWEEN = {"spark.write", "spark.commit", "catalog.move"}
 
 
 def test_killed_anywhere_and_run_again_the_same_rows_result(spark, target, monkeypatch):
-    monkeypatch.setattr(state, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.2)
     names = (f"orders_{number}" for number in range(1000))
     runs = iter(range(1000))
 

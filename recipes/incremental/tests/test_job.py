@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pyspark.sql import functions as F
 
-from gluewright_core import state
+from gluewright_core import leases
 from gluewright_core.job import run
 from gluewright_core.tables import TableSpec, open_table
 from gluewright_incremental import job
@@ -24,7 +24,7 @@ COLUMNS = "carrier string, late int, dt date"
 
 @pytest.fixture(autouse=True)
 def short_leases(monkeypatch):
-    monkeypatch.setattr(state, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 0.2)
 
 
 class Landing:

@@ -321,3 +321,34 @@ def test_a_broken_side_object_is_named(world):
     world.state.write(f"_gluewright/ledgers/flights/source/{segment}", b"x")
     with pytest.raises(LedgerInvalid, match=segment):
         world.run()
+
+
+def test_a_ledger_that_was_deleted_is_not_begun_anew(world):
+    world.put(*days(1))
+    world.run()
+    world.state.delete([DOCUMENT])
+    world.put(*days(2))
+    with pytest.raises(LedgerInvalid, match=r"batches of it were read \(_gluewright/ledgers/flights/source/batches/0"):
+        world.run()
+    assert len(world.sink) == 1
+
+
+@pytest.mark.parametrize("is_published", [False, True], ids=["the sink has not", "the sink has it"])
+@pytest.mark.parametrize("gone", [days(1), days(1, 2)], ids=["one of two", "all"])
+def test_objects_of_an_open_batch_that_are_gone_do_not_stop_a_consumer_that_ignores_them(make_world, gone, is_published):
+    world = make_world(gone="ignore")
+    world.put(*days(1, 2))
+    with pytest.raises(ZeroDivisionError), world.incremental().batch() as batch:
+        if is_published:
+            world.publish(batch)
+        raise ZeroDivisionError
+    world.source.delete(gone)
+    world.put(*days(3))
+    again = world.run()
+    left = [key for key in days(1, 2) if key not in gone]
+    if left:
+        assert (again.id, keys(again), [each.key for each in again.gone]) == (batch.id, left, gone)
+        again = world.run()
+    assert keys(again) == days(3)
+    assert [key for key, _ in world.rows()] == (days(1, 2, 3) if is_published else [*left, *days(3)])
+    assert not world.run()

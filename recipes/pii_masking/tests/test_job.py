@@ -152,7 +152,7 @@ def test_of_two_at_once_one_publishes_and_the_other_too_or_not_at_all(spark, arg
 
 
 def test_killed_anywhere_and_run_again_it_publishes_the_masked_rows(spark, arguments, tmp_path, monkeypatch):
-    monkeypatch.setattr("gluewright_core.state.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("gluewright_core.leases.LEASE_SECONDS", 0.2)
     numbers = itertools.count()
 
     def fresh():
@@ -296,7 +296,7 @@ def test_two_at_once_issue_one_token_for_a_value(spark, vaulted, tmp_path, monke
 
 
 def test_killed_anywhere_tokens_stay_what_they_were_and_no_value_gets_two(spark, catalog, tmp_path, monkeypatch):
-    monkeypatch.setattr("gluewright_core.state.LEASE_SECONDS", 0.2)
+    monkeypatch.setattr("gluewright_core.leases.LEASE_SECONDS", 0.2)
     monkeypatch.setattr("gluewright_pii_masking.vaulting.PAUSE_SECONDS", 0.1)
     key, numbers, before = Key("k", SECRET), itertools.count(), {}
     entries = [spark.createDataFrame([("", f"k.{n}", f"k.s{n}") for n in range(last)], ENTRIES) for last in (2, 3)]

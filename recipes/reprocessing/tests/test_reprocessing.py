@@ -151,7 +151,7 @@ def test_what_cannot_be_done_is_refused_before_anything_happens(spark, catalog, 
 
 
 def test_killed_anywhere_and_run_again_every_partition_is_redone_once(spark, catalog, tmp_path, monkeypatch):
-    monkeypatch.setattr("gluewright_core.state.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("gluewright_core.leases.LEASE_SECONDS", 0.5)
     # Renewing a claim in the background would be an effect at a time of its own.
     monkeypatch.setattr(Ledger, "_keep", lambda *_: None)
     names = (f"orders_{number}" for number in range(1000))

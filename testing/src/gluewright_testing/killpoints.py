@@ -111,7 +111,8 @@ def every_kill_point(
     """Kill a job before and after every effect, each time in a new world, run it again and check the result.
 
     A dead attempt has no effects, so a kill after one effect and a kill before the next leave the same world: it is made and
-    checked once and counts for both. Runs may share the kill points, see :mod:`gluewright_testing.sharing`.
+    checked once and counts for both. Reads are no effects. Runs may share the kill points, see
+    :mod:`gluewright_testing.sharing`.
 
     Args:
         make_world: a fresh world for each kill: folders, tables, a database.
@@ -129,7 +130,7 @@ def every_kill_point(
     counted = make_world()
     effects = effects_of(lambda: job(counted))
     check(counted)
-    chosen = [number for number, happening in enumerate(effects) if at(happening)]
+    chosen = [number for number, happening in enumerate(effects) if at(happening) and not happening.kind.endswith(".read")]
     gaps = shared(sorted({gap for number in chosen for gap in (number, number + 1)}))
     for gap in gaps:
         number, side = (gap - 1, "after") if gap else (0, "before")

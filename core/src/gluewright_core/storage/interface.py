@@ -47,9 +47,13 @@ class Storage(ABC):
 
     Attributes:
         uri: the root, without a trailing ``/``, as Spark understands it.
+        conditions_known: whether conditional writes are known to be honoured, or were stated not to be needed.
+        request_seconds: how long one small request may take, all attempts together.
     """
 
     uri: str
+    conditions_known: bool = True
+    request_seconds: float = 0.0
 
     def uri_of(self, key: str) -> str:
         """Give the URI of a key (or of a prefix), as Spark understands it."""
@@ -64,7 +68,7 @@ class Storage(ABC):
             after: only keys greater than this one.
 
         Returns:
-            The objects, read page by page as they are consumed.
+            The objects, read page by page as they are consumed; each key once.
         """
 
     @abstractmethod
@@ -99,7 +103,9 @@ class Storage(ABC):
             The new version.
 
         Raises:
-            ConcurrentUpdate: what is there is not what was expected. Nothing was written.
+            ConcurrentUpdate: what is there is not what was expected. This request wrote nothing; where it was sent more than
+                once, or another one is under way, it is an OutcomeUnknownError instead.
+            OutcomeUnknownError: the storage gave no certain answer; the object may have been written, or may be later.
         """
 
     @abstractmethod
@@ -108,6 +114,18 @@ class Storage(ABC):
 
         Returns:
             How many keys were asked for.
+        """
+
+    @abstractmethod
+    def delete_version(self, key: str, version: str) -> None:
+        """Delete one object if it still has a version; no error when it is not there.
+
+        Args:
+            key: of the object.
+            version: that must still be there.
+
+        Raises:
+            ConcurrentUpdate: it has another version. Nothing was deleted.
         """
 
     @abstractmethod

@@ -100,6 +100,18 @@ class LocalStorage(Storage):
 
         return self._put(target, fill, expect)
 
+    def delete_version(self, key: str, version: str) -> None:  # noqa: D102
+        path = self._path(key)
+        with _explained(self.uri_of(key)):
+            if self.stat(key) is None:
+                return
+            with _locked(path.parent, version):
+                if self.stat(key) is not None:
+                    self._check(key, version)
+                    with effect("storage.delete", self.uri_of(key)):
+                        path.unlink(missing_ok=True)
+            self._prune(path.parent)
+
     def clear(self, prefix: str, *, keep: Collection[str] = ()) -> None:
         """Take a folder away by one rename, so that no reader sees half of it; see :meth:`Storage.clear`."""
         doomed = self._path(prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -9,13 +10,22 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ResponseStreamingError,
+)
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import (
     ConcurrentUpdate,
     GluewrightError,
     ObjectNotFound,
+    OutcomeUnknownError,
     StorageDenied,
     StorageError,
     StorageUnreachable,
@@ -24,7 +34,11 @@ from gluewright_core.storage.interface import ABSENT, ANY, Expect, Storage, Stor
 from gluewright_core.storage.joining import LARGEST_PART, SMALLEST_PART, Part, plan_join
 
 _DELETE_BATCH = 1000
-_CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10, read_timeout=60)
+# One small request, all attempts together, takes less than half a lease: gluewright_core.storage.conditions.
+_SMALL = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=3, read_timeout=12)
+# S3 copies up to 5 GiB on its side before it answers.
+_LARGE = Config(retries={"mode": "standard", "total_max_attempts": 5}, connect_timeout=10, read_timeout=300)
+_ATTEMPTS = 4
 
 
 class S3Storage(Storage):
@@ -45,17 +59,24 @@ class S3Storage(Storage):
         self._root = f"{prefix}/" if prefix else ""
         self.uri = f"{scheme}://{bucket}/{prefix}".rstrip("/")
         with _explained(self.uri):
-            self._s3: Any = client or boto3.client("s3", config=_CONFIG)
+            self._s3: Any = client or boto3.client("s3", config=_SMALL)
+            self._large: Any = client or boto3.client("s3", config=_LARGE)
+        self.conditions_known = False
+        self.request_seconds = _longest_request(self._s3.meta.config)
 
     def list_objects(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:  # noqa: D102
         # A page marker before the prefix would be legal too, but some servers then answer with nothing.
         start = {"StartAfter": self._root + after} if after else {}
+        last = b""
         with _explained(self.uri_of(prefix)):
             for page in self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._root + prefix, **start
             ):
                 for found in page.get("Contents", []):
-                    yield self._stored(found["Key"].removeprefix(self._root), found["Size"], found)
+                    # A page that is asked for again may overlap the one before.
+                    if (encoded := found["Key"].encode()) > last:
+                        last = encoded
+                        yield self._stored(found["Key"].removeprefix(self._root), found["Size"], found)
 
     def list_folders(self, prefix: str = "") -> list[str]:  # noqa: D102
         full = self._root + prefix
@@ -75,13 +96,37 @@ class S3Storage(Storage):
 
     def read(self, key: str) -> tuple[bytes, str]:  # noqa: D102
         with _explained(self.uri_of(key)):
-            found = self._s3.get_object(Bucket=self._bucket, Key=self._root + key)
-            return found["Body"].read(), _etag(found)
+            for attempt in range(1, _ATTEMPTS + 1):
+                found = self._s3.get_object(Bucket=self._bucket, Key=self._root + key)
+                try:
+                    return found["Body"].read(), _etag(found)
+                except (HTTPClientError, IncompleteReadError, ResponseStreamingError):
+                    # boto3 repeats a request that failed, but not an answer that broke off.
+                    if attempt == _ATTEMPTS:
+                        raise
+        raise AssertionError("unreachable")
 
     def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:  # noqa: D102
-        with _explained(self.uri_of(key)), effect("storage.write", self.uri_of(key)):
-            written = self._s3.put_object(Bucket=self._bucket, Key=self._root + key, Body=body, **_condition(expect))
-        return _etag(written)
+        uri = self.uri_of(key)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with effect("storage.write", uri):
+                    return _etag(self._put(key, body, expect))
+            except (ClientError, BotoCoreError) as error:
+                if not _is_conflict(error):
+                    raise _write_error(uri, error, is_first=attempt == 1) from error
+                # 409: another request for the same object is under way, perhaps this one's own first attempt.
+                doubt = error
+                time.sleep(0.1 * 2 ** (attempt - 1))
+        raise OutcomeUnknownError(
+            f"{uri}: another write of the same object was under way each time; whether this one was performed is not known"
+        ) from doubt
+
+    def _put(self, key: str, body: bytes, expect: str | Expect) -> dict[str, Any]:
+        answer: dict[str, Any] = self._s3.put_object(
+            Bucket=self._bucket, Key=self._root + key, Body=body, **_condition(expect)
+        )
+        return answer
 
     def delete(self, keys: Iterable[str]) -> int:  # noqa: D102
         remaining, asked = iter(keys), 0
@@ -100,6 +145,14 @@ class S3Storage(Storage):
                 )
         return asked
 
+    def delete_version(self, key: str, version: str) -> None:  # noqa: D102
+        with _explained(self.uri_of(key)), effect("storage.delete", self.uri_of(key)):
+            try:
+                self._s3.delete_object(Bucket=self._bucket, Key=self._root + key, IfMatch=version)
+            except ClientError as error:
+                if _status(error) != 404:
+                    raise
+
     def join(self, sources: Sequence[str], target: str, *, expect: Expect = ANY) -> str:  # noqa: D102
         found = [self._must_stat(source) for source in sources]
         size = sum(source.size for source in found)
@@ -111,38 +164,45 @@ class S3Storage(Storage):
 
     def _copy(self, source: StoredObject, target: str) -> str:
         with _explained(self.uri_of(target)), effect("storage.write", self.uri_of(target)):
-            answer = self._s3.copy_object(Bucket=self._bucket, Key=self._root + target, **self._source(source))
+            answer = self._large.copy_object(Bucket=self._bucket, Key=self._root + target, **self._source(source))
         return _etag(answer["CopyObjectResult"])
 
     def _join_parts(self, found: Sequence[StoredObject], parts: Sequence[Part], target: str, expect: Expect) -> str:
         where = {"Bucket": self._bucket, "Key": self._root + target}
         with _explained(self.uri_of(target)):
             with effect("storage.begin", self.uri_of(target)):
-                upload = {**where, "UploadId": self._s3.create_multipart_upload(**where)["UploadId"]}
+                upload = {**where, "UploadId": self._large.create_multipart_upload(**where)["UploadId"]}
             try:
                 done = [
                     {"PartNumber": number, "ETag": self._put_part(found, part, {**upload, "PartNumber": number})}
                     for number, part in enumerate(parts, start=1)
                 ]
                 with effect("storage.write", self.uri_of(target)):
-                    answer = self._s3.complete_multipart_upload(
-                        **upload, MultipartUpload={"Parts": done}, **_condition(expect)
-                    )
+                    answer = self._complete(upload, done, expect)
             except BaseException:
                 with suppress(BotoCoreError, ClientError, GluewrightError):
-                    self._s3.abort_multipart_upload(**upload)
+                    self._large.abort_multipart_upload(**upload)
                 raise
         return _etag(answer)
+
+    def _complete(self, upload: dict[str, Any], parts: list[dict[str, Any]], expect: Expect) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = self._large.complete_multipart_upload(
+                **upload, MultipartUpload={"Parts": parts}, **_condition(expect)
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _write_error(f"s3://{self._bucket}/{upload['Key']}", error, is_first=not _is_conflict(error)) from error
+        return answer
 
     def _put_part(self, found: Sequence[StoredObject], part: Part, upload: dict[str, Any]) -> str:
         first = part.pieces[0]
         if len(part.pieces) == 1 and part.size >= SMALLEST_PART:
-            copied = self._s3.upload_part_copy(
+            copied = self._large.upload_part_copy(
                 **upload, **self._source(found[first.source]), CopySourceRange=f"bytes={first.start}-{first.end - 1}"
             )
             return str(copied["CopyPartResult"]["ETag"])
         body = b"".join(self._read_range(found[piece.source], piece.start, piece.end) for piece in part.pieces)
-        return str(self._s3.upload_part(**upload, Body=body)["ETag"])
+        return str(self._large.upload_part(**upload, Body=body)["ETag"])
 
     def _read_range(self, source: StoredObject, start: int, end: int) -> bytes:
         answer = self._s3.get_object(
@@ -176,6 +236,30 @@ def _condition(expect: str | Expect) -> dict[str, str]:
     return {"IfNoneMatch": "*"} if expect is ABSENT else {"IfMatch": str(expect)}
 
 
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error, ClientError) and _status(error) == 409
+
+
+def _write_error(uri: str, error: Exception, *, is_first: bool) -> GluewrightError:
+    """Explain a write that failed: a refusal is one only if no earlier attempt can have been performed."""
+    explained = _explanation(uri, error) if isinstance(error, ClientError) else _connection_explanation(uri, error)
+    if isinstance(error, ClientError):
+        retried = not is_first or int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
+        is_refusal = isinstance(explained, ConcurrentUpdate) or error.operation_name == "CompleteMultipartUpload"
+        if (is_refusal and retried) or _status(error) >= 500:
+            why = "was refused after an attempt without an answer" if is_refusal else f"failed ({_status(error)})"
+            return OutcomeUnknownError(f"{uri}: the write {why}; whether it was performed is not known")
+    return explained
+
+
+def _longest_request(config: Any) -> float:
+    """Return how long a client may wait for one request: its attempts and the pauses between them, in seconds."""
+    retries = config.retries or {}
+    attempts = retries.get("total_max_attempts") or int(retries.get("max_attempts", 4)) + 1
+    pauses = sum(min(2.0**attempt, 20.0) for attempt in range(attempts - 1))
+    return float(attempts * (config.connect_timeout + config.read_timeout) + pauses)
+
+
 def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
@@ -186,15 +270,19 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _explanation(uri, error) from error
-    except EndpointConnectionError as error:
-        raise StorageUnreachable(
+    except BotoCoreError as error:
+        raise _connection_explanation(uri, error) from error
+
+
+def _connection_explanation(uri: str, error: Exception) -> GluewrightError:
+    if isinstance(error, EndpointConnectionError):
+        return StorageUnreachable(
             f"{uri}: S3 does not answer at {error.kwargs.get('endpoint_url')}; check the endpoint, the Region, and in a VPC "
             "the gateway endpoint for S3"
-        ) from error
-    except NoCredentialsError as error:
-        raise StorageDenied(f"{uri}: no AWS credentials; give the job a role, or set AWS_PROFILE") from error
-    except BotoCoreError as error:
-        raise StorageUnreachable(f"{uri}: {error}") from error
+        )
+    if isinstance(error, NoCredentialsError):
+        return StorageDenied(f"{uri}: no AWS credentials; give the job a role, or set AWS_PROFILE")
+    return StorageUnreachable(f"{uri}: {error}")
 
 
 def _explanation(uri: str, error: ClientError) -> GluewrightError:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from gluewright_core.errors import TableMismatch, TableUnsupported
 from gluewright_core.storage import Storage, open_storage, parent_uri
-from gluewright_core.tables.catalog import SWITCHED, Catalog, Move, relative_to
+from gluewright_core.tables.catalog import SWITCHED, Catalog, PartitionChange, relative_to
+from gluewright_core.tables.commit_protocol import CommitProtocol
+from gluewright_core.tables.commit_state import RUNS
 from gluewright_core.tables.interface import Partition, TableSpec
 from gluewright_core.tables.parquet import PROJECTION, require_same_columns
 from gluewright_core.tables.partitions import Values, name_of, partition_path, values_of
-from gluewright_core.tables.staging import RUNS
-from gluewright_core.tables.switching import Switching
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,9 +96,9 @@ def adopt(
     _require_adoptable(catalog, spec)
     parent, folder = parent_uri(spec.location)
     storage = open_storage(parent)
-    switching = Switching(catalog, spec.name, spec.partition_by, storage, folder)
+    protocol = CommitProtocol(catalog, spec.name, spec.partition_by, storage, folder)
     if apply:
-        switching.settle(run)
+        protocol.finish(run)
     located = catalog.locations(spec.name)
     inside = {
         values: _prefix(folder, below)
@@ -109,11 +109,11 @@ def adopt(
     found = tuple(_look(storage, spec, values, inside[values]) for values in chosen)
     if apply:
         catalog.mark(spec.name, {SWITCHED: spec.location})
-        since = switching.version()
+        since = protocol.version()
         aside = f"{RUNS}/{folder}/{run}-adopted/"
         targets = {values: _copy_aside(storage, inside[values], aside, spec, values) for values in chosen}
-        receipt = switching.publish(run, targets, since=since, rows=0)
-        for move in switching.moves(receipt):
+        record = protocol.publish(run, targets, since=since, rows=0)
+        for move in protocol.changes(record):
             _delete_copied(storage, folder, spec, move)
     return Adoption(spec.name, spec.location, found, len(inside) - len(chosen), apply)
 
@@ -150,7 +150,7 @@ def _copy_aside(storage: Storage, prefix: str, aside: str, spec: TableSpec, valu
     return storage.uri_of(target.rstrip("/"))
 
 
-def _delete_copied(storage: Storage, folder: str, spec: TableSpec, move: Move) -> None:
+def _delete_copied(storage: Storage, folder: str, spec: TableSpec, move: PartitionChange) -> None:
     """Delete the originals that have a copy, and nothing that was added meanwhile."""
     below = relative_to(str(move.before), spec.location)
     if below is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,21 +25,35 @@ class CatalogTable:
         partition_by: the partition columns.
         location: of the table. For an unpartitioned switched table this is what is switched.
         properties: the table's own properties.
+        version: the catalog's version of the table, where changing it can be made conditional on that; else empty.
     """
 
     columns: Mapping[str, str]
     partition_by: tuple[str, ...]
     location: str
     properties: Mapping[str, str]
+    version: str = ""
 
 
 @dataclass(frozen=True)
-class Move:
-    """One partition's location, before and after; None where the partition is not in the catalog."""
+class PartitionChange:
+    """One partition's location, before and after; None where the partition is not in the catalog.
+
+    Attributes:
+        partition: its values.
+        before: its location when the change was planned.
+        after: its new location.
+        files: how many files and bytes the new location has, where that is known.
+    """
 
     partition: Values
     before: str | None
     after: str | None
+    files: tuple[int, int] | None = None
+
+
+def unprotected() -> None:
+    """Protect nothing: for changes that need no lease."""
 
 
 class Catalog(ABC):
@@ -74,11 +88,32 @@ class Catalog(ABC):
         """
 
     @abstractmethod
-    def move(self, name: str, moves: Sequence[Move]) -> None:
-        """Add, switch and drop partitions; each partition changes at once, several at most :attr:`batch` at a time."""
+    def move(
+        self,
+        name: str,
+        moves: Sequence[PartitionChange],
+        *,
+        require: Callable[[], None] = unprotected,
+        version: str = "",
+    ) -> None:
+        """Add, switch and drop partitions; each partition changes at once, several at most :attr:`batch` at a time.
+
+        Args:
+            name: of the table.
+            moves: what to change; where a partition is, it is switched, whatever it was before.
+            require: called before each request; raises when the caller may not change the catalog any more.
+            version: of the table, from :meth:`table`, when the change was planned: an unpartitioned table is changed on the
+                condition of it where the catalog can.
+
+        Raises:
+            ConcurrentUpdate: from ``require``, or the table was changed by another writer.
+            OutcomeUnknownError: the catalog did not answer.
+        """
 
     batch: int = 100
     """How many partitions one protected step moves."""
+    keeps_locations: bool = True
+    """Whether :meth:`locations` returns what :meth:`move` was told, so that a change can be looked up again."""
 
 
 def same_location(one: str | None, other: str | None) -> bool:
@@ -113,11 +148,11 @@ def _plain(location: str) -> str:
     return f"{'s3' if scheme in {'s3a', 's3n'} else scheme}:{rest.rstrip('/')}"
 
 
-def kinds_of(moves: Iterable[Move]) -> tuple[list[Move], list[Move], list[Move]]:
+def kinds_of(moves: Iterable[PartitionChange]) -> tuple[list[PartitionChange], list[PartitionChange], list[PartitionChange]]:
     """Sort moves into those that add, switch and drop a partition; one that changes nothing is in none."""
-    added: list[Move] = []
-    switched: list[Move] = []
-    dropped: list[Move] = []
+    added: list[PartitionChange] = []
+    switched: list[PartitionChange] = []
+    dropped: list[PartitionChange] = []
     for move in moves:
         if same_location(move.before, move.after):
             continue

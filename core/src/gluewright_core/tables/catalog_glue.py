@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, TableError, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdate, OutcomeUnknownError, TableError, TableUnsupported
 from gluewright_core.schema.types import parse_type, type_text
-from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
+from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, kinds_of, unprotected
 from gluewright_core.tables.evolving import evolved
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
 
 if TYPE_CHECKING:
     from gluewright_core.tables.interface import TableSpec
 
+_READING = Config(retries={"mode": "adaptive", "max_attempts": 8})
+# Requests that change partitions are repeated here and not by boto3, each after the lease was looked at.
+_CHANGING = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=25)
 _CREATE, _UPDATE, _DELETE, _GET = 100, 100, 25, 1000
 _PASSING = {"ThrottlingException", "InternalServiceException", "OperationTimeoutException"}
 _TRIES = 6
@@ -52,7 +55,8 @@ class GlueDataCatalog(Catalog):
     def __init__(
         self, client: Any = None, *, catalog_id: str | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._glue: Any = client or boto3.client("glue", config=Config(retries={"mode": "adaptive", "max_attempts": 8}))
+        self._glue: Any = client or boto3.client("glue", config=_READING)
+        self._changing: Any = client or boto3.client("glue", config=_CHANGING)
         self._account: dict[str, str] = {"CatalogId": catalog_id} if catalog_id else {}
         self._sleep = sleep
 
@@ -67,6 +71,7 @@ class GlueDataCatalog(Catalog):
             tuple(key["Name"] for key in keys),
             found["StorageDescriptor"].get("Location", ""),
             found.get("Parameters", {}),
+            found.get("VersionId", ""),
         )
 
     def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:  # noqa: D102
@@ -118,37 +123,44 @@ class GlueDataCatalog(Catalog):
         found = self._all(name) if partitions is None else self._some(name, partitions)
         return {_values(part): part["StorageDescriptor"].get("Location", "") for part in found}
 
-    def move(self, name: str, moves: Sequence[Move]) -> None:  # noqa: D102
+    def move(  # noqa: D102
+        self,
+        name: str,
+        moves: Sequence[PartitionChange],
+        *,
+        require: Callable[[], None] = unprotected,
+        version: str = "",
+    ) -> None:
         table = self._must_get(name)
         columns = [key["Name"] for key in table.get("PartitionKeys", [])]
         added, switched, dropped = kinds_of(moves)
         if not columns:
             for move in switched:
-                self._move_table(name, str(move.after))
+                self._move_table(name, str(move.after), require, version)
             return
 
-        def partition_input(move: Move) -> dict[str, Any]:
+        def partition_input(move: PartitionChange) -> dict[str, Any]:
             return {
                 "Values": _texts(move.partition),
                 "StorageDescriptor": {**table["StorageDescriptor"], "Location": str(move.after)},
             }
 
-        def key(move: Move) -> dict[str, Any]:
+        def key(move: PartitionChange) -> dict[str, Any]:
             return {"Values": _texts(move.partition)}
 
-        def update_entry(move: Move) -> dict[str, Any]:
+        def update_entry(move: PartitionChange) -> dict[str, Any]:
             return {"PartitionValueList": _texts(move.partition), "PartitionInput": partition_input(move)}
 
         where = {**self._account, **dict(zip(("DatabaseName", "TableName"), _names(name), strict=True))}
         for batch in _batches(added, _CREATE):
             # Another writer may have added a partition since it was looked up: it is switched like any other.
             switched += self._entries(
-                name, columns, "batch_create_partition", where, "PartitionInputList", batch, partition_input
+                name, columns, "batch_create_partition", where, "PartitionInputList", batch, partition_input, require
             )
         for batch in _batches(switched, _UPDATE):
-            self._entries(name, columns, "batch_update_partition", where, "Entries", batch, update_entry)
+            self._entries(name, columns, "batch_update_partition", where, "Entries", batch, update_entry, require)
         for batch in _batches(dropped, _DELETE):
-            self._entries(name, columns, "batch_delete_partition", where, "PartitionsToDelete", batch, key)
+            self._entries(name, columns, "batch_delete_partition", where, "PartitionsToDelete", batch, key, require)
 
     def _entries(
         self,
@@ -157,16 +169,24 @@ class GlueDataCatalog(Catalog):
         call: str,
         where: Mapping[str, Any],
         parameter: str,
-        moves: Sequence[Move],
-        entry: Callable[[Move], dict[str, Any]],
-    ) -> list[Move]:
+        moves: Sequence[PartitionChange],
+        entry: Callable[[PartitionChange], dict[str, Any]],
+        require: Callable[[], None],
+    ) -> list[PartitionChange]:
         """Send one batch; send again what failed for a passing reason; give back what exists already; raise for the rest."""
-        existing: list[Move] = []
+        existing: list[PartitionChange] = []
+        error: type[TableError | OutcomeUnknownError] = TableError
         left = {tuple(_texts(move.partition)): move for move in moves}
         for attempt in range(_TRIES):
             first = name_of(columns, next(iter(left.values())).partition)
+            require()
+            entries = {parameter: [entry(move) for move in left.values()]}
             with effect("catalog.move", f"{name} {first}"):
-                answer = getattr(self._glue, call)(**where, **{parameter: [entry(move) for move in left.values()]})
+                answer = self._answer(name, call, {**where, **entries})
+            if answer is None:
+                error = OutcomeUnknownError
+                self._sleep(0.2 * 2**attempt)
+                continue
             failed = {
                 tuple(error.get("PartitionValues") or error.get("PartitionValueList")): error["ErrorDetail"]
                 for error in answer.get("Errors", [])
@@ -184,9 +204,22 @@ class GlueDataCatalog(Catalog):
             if not left:
                 return existing
             self._sleep(0.2 * 2**attempt)
-        raise TableError(
-            f"{name}: the Glue Data Catalog still refuses {len(left)} partitions after {_TRIES} tries; run again later"
+        raise error(
+            f"{name}: the Glue Data Catalog still refuses or does not answer for {len(left)} partitions after {_TRIES} "
+            "tries; the next publish finishes what is left"
         )
+
+    def _answer(self, name: str, call: str, request: Mapping[str, Any]) -> Any:
+        """Make a call; None when it was throttled or not answered, and so may be repeated."""
+        try:
+            return getattr(self._changing, call)(**request)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in _PASSING or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+                return None
+            raise TableError(f"{name}: the Glue Data Catalog cannot be changed: {error}") from error
+        except HTTPClientError:
+            return None
 
     def _all(self, name: str) -> Iterator[dict[str, Any]]:
         database, table = _names(name)
@@ -214,24 +247,37 @@ class GlueDataCatalog(Catalog):
                     f"{name}: the Glue Data Catalog leaves {len(wanted)} partitions unprocessed; run again later"
                 )
 
-    def _move_table(self, name: str, location: str) -> None:
+    def _move_table(self, name: str, location: str, require: Callable[[], None], version: str) -> None:
+        """Switch an unpartitioned table, if it still is the version for which the switch was planned."""
+
         def change(table: dict[str, Any]) -> None:
             table["StorageDescriptor"] = {**table["StorageDescriptor"], "Location": location}
 
-        with effect("catalog.move", name):
-            self._update_table(name, change)
+        require()
+        try:
+            with effect("catalog.move", name):
+                self._update_table(name, change, version)
+        except ConcurrentUpdate:
+            # An earlier attempt was performed, or columns were added since. Only who holds the lease may look again.
+            require()
+            if self._must_get(name)["StorageDescriptor"].get("Location", "") == location:
+                return
+            with effect("catalog.move", name):
+                self._update_table(name, change)
 
-    def _update_table(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    def _update_table(self, name: str, change: Callable[[dict[str, Any]], None], version: str = "") -> None:
         database, _ = _names(name)
         found = self._must_get(name)
         definition = {key: value for key, value in found.items() if key not in _READ_ONLY}
         change(definition)
-        expected = {"VersionId": found["VersionId"]} if "VersionId" in found else {}
+        expected = {"VersionId": version or found["VersionId"]} if "VersionId" in found else {}
         try:
             # A switch is not a new version of the schema: archiving each would run into the account's limit of versions.
-            self._glue.update_table(
+            self._changing.update_table(
                 **self._account, DatabaseName=database, TableInput=definition, SkipArchive=True, **expected
             )
+        except HTTPClientError as error:
+            raise OutcomeUnknownError(f"{name}: the Glue Data Catalog did not answer; run again to find out") from error
         except self._glue.exceptions.ConcurrentModificationException as error:
             raise ConcurrentUpdate(f"{name}: its catalog entry was changed by another writer; run again") from error
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import StructType
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import TableMismatch
-from gluewright_core.tables.catalog import Catalog, CatalogTable, Move, kinds_of
+from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, kinds_of, unprotected
 from gluewright_core.tables.creating import create_table
 from gluewright_core.tables.evolving import evolved
 from gluewright_core.tables.partitions import NULL_PARTITION, Values, name_of
@@ -72,17 +72,28 @@ class SparkCatalog(Catalog):
             return {(): self._text(self._metadata(name).location())}
         return {self._values(columns, part): self._text(part.location()) for part in self._parts(name, columns, partitions)}
 
-    def move(self, name: str, moves: Sequence[Move]) -> None:  # noqa: D102
+    def move(  # noqa: D102
+        self,
+        name: str,
+        moves: Sequence[PartitionChange],
+        *,
+        require: Callable[[], None] = unprotected,
+        version: str = "",
+    ) -> None:
         columns = tuple(_python(self._metadata(name).partitionColumnNames()))
         added, switched, dropped = kinds_of(moves)
         if added:
+            require()
             specs = " ".join(f"{_spec(columns, m.partition)} LOCATION {sql_text(str(m.after))}" for m in added)
             self._alter(name, name_of(columns, added[0].partition), f"ADD IF NOT EXISTS {specs}")
+        if switched:
+            require()
         if switched and columns:
             self._switch(name, columns, switched)
         elif switched:
             self._alter(name, name_of(columns, ()), f"SET LOCATION {sql_text(str(switched[0].after))}")
         if dropped:
+            require()
             specs = ", ".join(_spec(columns, move.partition) for move in dropped)
             self._alter(name, name_of(columns, dropped[0].partition), f"DROP IF EXISTS {specs}")
 
@@ -90,7 +101,7 @@ class SparkCatalog(Catalog):
         with effect("catalog.move", f"{name} {first}"):
             self._spark.sql(f"ALTER TABLE {identifier(name)} {change}")
 
-    def _switch(self, name: str, columns: Sequence[str], moves: Sequence[Move]) -> None:
+    def _switch(self, name: str, columns: Sequence[str], moves: Sequence[PartitionChange]) -> None:
         after = {move.partition: str(move.after) for move in moves}
         jvm: Any = self._spark._jvm
         switched = jvm.java.util.ArrayList()

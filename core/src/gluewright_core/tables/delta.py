@@ -9,9 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.errors import ConcurrentUpdate, ObjectNotFound, TableUnsupported
-from gluewright_core.state import Documents
+from gluewright_core.effects import effect
+from gluewright_core.errors import (
+    ConcurrentUpdate,
+    ObjectNotFound,
+    OutcomeUnknownError,
+    TableChangedError,
+    TableUnsupported,
+)
 from gluewright_core.storage import open_storage, parent_uri
+from gluewright_core.tables.commit_state import CommitState
 from gluewright_core.tables.guard import refuse_outside
 from gluewright_core.tables.interface import (
     ALL,
@@ -73,7 +80,7 @@ class DeltaTable(ManagedTable):
         super().__init__(spark, dataclasses.replace(spec, schema=_storable(spec.schema)))
         parent, self._folder = parent_uri(spec.location)
         self._storage = open_storage(parent)
-        self._documents = Documents(self._storage, f"tables/{self._folder}")
+        self._state = CommitState(self._storage, self._folder, spec.name)
 
     def begin(self, run: str) -> str:  # noqa: D102
         return str(self._last()["version"]) if self._evolved() else ""
@@ -89,9 +96,32 @@ class DeltaTable(ManagedTable):
         if done := _in_effect(mine):
             return self._published(run, done, repeated=True)
         self._refuse_later(run, since)
+        base = int(since or 0)
         wanted = replace if isinstance(replace, Replace) else [values_of(self.spec.partition_by, each) for each in replace]
         done = self._commit(rows, run, wanted, attempt=len(mine) + 1)
+        if since is not None and mine[:1] != [done]:
+            self._require_next(run, base, int(done["version"]))
         return self._published(run, done, repeated=mine[:1] == [done])
+
+    def _require_next(self, run: str, base: int, version: int) -> None:
+        """Take a publish back if other rows were committed between the version that its own were made from and it.
+
+        Delta compares a commit with those since its own transaction began: others came after our look and before that.
+        """
+        others = [other for other in range(base + 1, version) if self._changed(other) != set()]
+        if not others:
+            return
+        try:
+            self.undo(run)
+        except ConcurrentUpdate as error:
+            raise TableChangedError(
+                f"{self.spec.name}: run {run} was published as version {version} although version {others[0]} came after it "
+                f"began, and later versions keep it from being taken back; restore version {version - 1} and run again"
+            ) from error
+        raise ConcurrentUpdate(
+            f"{self.spec.name}: version {others[0]} was published after run {run} began to read; run it again on the table "
+            "as it is now"
+        )
 
     def _commit(self, rows: DataFrame, run: str, replace: Replace | Sequence[Values], *, attempt: int) -> dict[str, Any]:
         """Replace partitions by rows, in one commit, and return it."""
@@ -107,8 +137,12 @@ class DeltaTable(ManagedTable):
             # Delta refuses rows outside too, but writes their values into the log.
             rows = refuse_outside(rows, options["replaceWhere"])
         writer = rows.write.format("delta").mode("overwrite").options(**options)
-        with self._committing():
-            writer.save(self.spec.location)
+        try:
+            with self._committing():
+                writer.save(self.spec.location)
+        except OutcomeUnknownError:
+            if not self._commits(run):
+                raise
         done = self._last()
         # Another run may have published since, or an attempt of this one had.
         return done if done["run"] == run else self._commits(run)[0]
@@ -126,16 +160,19 @@ class DeltaTable(ManagedTable):
             earlier.discard()
         since = str(self._last()["version"]) if began is None else began or "-1"
         aside = set_aside(rows, self.spec, self._storage, self._folder, run, replace=replace, since=since)
+        document, there = self._state.staged(run)
         try:
-            self._documents.write(f"staged/{run}", aside.body())
+            if there:
+                raise ConcurrentUpdate(f"{self.spec.name}: another attempt of run {run} has staged at the same time")
+            self._state.write_staged(run, aside.body(), document)
         except ConcurrentUpdate:
             discard(self._storage, aside.prefix)
             raise
         return self._staging(run, aside)
 
     def staged(self, run: str) -> Staging | None:  # noqa: D102
-        found = self._documents.read(f"staged/{run}")
-        return self._staging(run, Aside.of(found.body)) if found and not self.published(run) else None
+        _, found = self._state.staged(run)
+        return self._staging(run, Aside.of(found)) if found and not self.published(run) else None
 
     def _staging(self, run: str, aside: Aside) -> Staging:
         return StagedFiles(
@@ -147,8 +184,8 @@ class DeltaTable(ManagedTable):
         if done := _in_effect(mine):
             self._discard_staged(run, aside)
             return self._published(run, done, repeated=True)
-        found = self._documents.read(f"staged/{run}")
-        if found is None or found.body["prefix"] != aside.prefix:
+        _, found = self._state.staged(run)
+        if found is None or found["prefix"] != aside.prefix:
             raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
         seen = self._refuse_changed(run, aside, int(aside.since))
         rows = read_aside(self._spark, self.spec, self._storage, aside)
@@ -164,9 +201,9 @@ class DeltaTable(ManagedTable):
         return self._published(run, done)
 
     def _discard_staged(self, run: str, aside: Aside) -> None:
-        found = self._documents.read(f"staged/{run}")
-        if found and found.body["prefix"] == aside.prefix:
-            self._documents.delete(f"staged/{run}")
+        _, found = self._state.staged(run)
+        if found and found["prefix"] == aside.prefix:
+            self._state.clear_staged(run, aside.prefix)
             discard(self._storage, aside.prefix)
 
     def _refuse_changed(self, run: str, aside: Aside, since: int, *, until: int | None = None) -> int:
@@ -239,6 +276,10 @@ class DeltaTable(ManagedTable):
         (Delta Transaction Log Protocol, "Delta Log Entries", "Last Checkpoint File".)
         """
         log = f"{self._folder}/_delta_log/"
+        with effect("table.read", self.spec.name):
+            return self._newest(log)
+
+    def _newest(self, log: str) -> dict[str, Any]:
         try:
             checkpoint = json.loads(self._storage.read(f"{log}_last_checkpoint")[0])["version"]
         except ObjectNotFound:

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gluewright_core.errors import TableUnsupported
-from gluewright_core.state import utc_now
+from gluewright_core.leases import utc_now
 from gluewright_core.storage import Storage, StoredObject, open_storage, parent_uri
-from gluewright_core.tables.catalog import Catalog, CatalogTable, Move
+from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, unprotected
 from gluewright_core.tables.interface import Published, TableSpec
 from gluewright_core.tables.parquet import ParquetTable, evolve_to
 from gluewright_core.tables.partitions import Values, parse_path, partition_path
@@ -82,6 +82,7 @@ class FolderCatalog(Catalog):
     """
 
     batch = 1
+    keeps_locations = False
 
     def __init__(self, spec: TableSpec, registry: Catalog | None = None) -> None:
         self._spec = spec
@@ -116,8 +117,16 @@ class FolderCatalog(Catalog):
             if next(iter(self._storage.list_objects(self._prefix(partition))), None)
         }
 
-    def move(self, name: str, moves: Sequence[Move]) -> None:  # noqa: D102
+    def move(  # noqa: D102
+        self,
+        name: str,
+        moves: Sequence[PartitionChange],
+        *,
+        require: Callable[[], None] = unprotected,
+        version: str = "",
+    ) -> None:
         for move in moves:
+            require()
             staged = self._staged(move)
             # With a target and nothing staged, a run that died had moved the files already.
             if staged or not move.after:
@@ -129,10 +138,10 @@ class FolderCatalog(Catalog):
                     self._storage.move(self._staged_prefix(move), target)
             self._register(name, move)
 
-    def _staged(self, move: Move) -> list[str]:
+    def _staged(self, move: PartitionChange) -> list[str]:
         return [found.key for found in self._storage.list_objects(self._staged_prefix(move))] if move.after else []
 
-    def _staged_prefix(self, move: Move) -> str:
+    def _staged_prefix(self, move: PartitionChange) -> str:
         return str(move.after).removeprefix(self._storage.uri + "/") + "/"
 
     def _prefix(self, partition: Values) -> str:
@@ -147,9 +156,9 @@ class FolderCatalog(Catalog):
         keys = (found.key.removeprefix(self._root) for found in self._storage.list_objects(self._root))
         return list(dict.fromkeys(parse_path(columns, key) for key in keys if key.count("/") >= len(columns)))
 
-    def _register(self, name: str, move: Move) -> None:
+    def _register(self, name: str, move: PartitionChange) -> None:
         if self._registry is None or not move.partition or self._registry.table(name) is None:
             return
         current = self._registry.locations(name, [move.partition]).get(move.partition)
         folder = self._storage.uri_of(self._prefix(move.partition).rstrip("/")) if move.after else None
-        self._registry.move(name, [Move(move.partition, current, folder)])
+        self._registry.move(name, [PartitionChange(move.partition, current, folder)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gluewright_core.errors import (
     ConcurrentUpdate,
     GluewrightError,
+    OutcomeUnknownError,
     RowsOutsidePartitions,
     StorageDenied,
     StorageError,
@@ -86,11 +87,18 @@ def explained(spec: TableSpec, error: Exception) -> GluewrightError | None:
         )
     for kind, marks, advice in _STORAGE_FAILURES:
         if any(mark in text for mark in marks):
-            return kind(f"{spec.name}: {advice}; nothing was published")
+            unknown = "whether it was published is not known, run again to find out"
+            is_unknown = issubclass(kind, OutcomeUnknownError)
+            return kind(f"{spec.name}: {advice}; {unknown if is_unknown else 'nothing was published'}")
     return None
 
 
 _STORAGE_FAILURES: tuple[tuple[type[GluewrightError], tuple[str, ...], str], ...] = (
+    (
+        OutcomeUnknownError,
+        ("CommitStateUnknownException",),
+        "the catalog did not answer to the commit",
+    ),
     (
         StorageFull,
         ("No space left on device", "Disk quota exceeded"),

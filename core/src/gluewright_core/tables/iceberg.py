@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.errors import ConcurrentUpdate, TableUnsupported
+from gluewright_core.effects import effect
+from gluewright_core.errors import ConcurrentUpdate, OutcomeUnknownError, TableUnsupported
 from gluewright_core.tables.evolving import filled
 from gluewright_core.tables.guard import refuse_outside
 from gluewright_core.tables.interface import (
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 RUN = "gluewright.run"
 UNDONE = "gluewright.undone"
 STAGED = "gluewright.staged"
+
+
+def _branch_at(table: Any, branch: str, since: str) -> None:
+    manage = table.manageSnapshots()
+    (manage.createBranch(branch, int(since)) if since else manage.createBranch(branch)).commit()
 
 
 def branch_of(run: str) -> str:
@@ -99,7 +105,15 @@ class IcebergTable(ManagedTable):
         if done := self._snapshot_of(run):
             return self._published(run, done, repeated=True)
         self._refuse_later(run, since)
-        self._commit(rows, self._inside(self._wanted(replace)), {RUN: run})
+        inside = self._inside(self._wanted(replace))
+        try:
+            if since is None:
+                self._commit(rows, inside, {RUN: run})
+            else:
+                self._commit_onto(since, rows, inside, run)
+        except OutcomeUnknownError:
+            if not self._snapshot_of(run):
+                raise
         return self._published(run, self._snapshot_of(run) or {})
 
     def published(self, run: str) -> Published | None:  # noqa: D102
@@ -265,12 +279,44 @@ class IcebergTable(ManagedTable):
             else:
                 writer.overwrite(F.expr(inside))
 
+    def _commit_onto(self, since: str, rows: DataFrame, inside: str | None, run: str) -> None:
+        """Commit rows only if the table still has the snapshot that they were made from, whatever partitions they touch.
+
+        They are written to a branch of that snapshot, and the branch becomes the table in one conditional commit. (Iceberg's
+        own validation of an overwrite looks at commits to the same rows only.)
+        """
+        branch = branch_of(run)
+        self._drop(run)
+        try:
+            self._change(lambda table: _branch_at(table, branch, since))
+            self._commit(rows, inside, {RUN: run}, branch=branch)
+            self._fast_forward(branch, int(since) if since else None)
+        except ConcurrentUpdate:
+            self._drop(run)
+            raise
+
+    def _fast_forward(self, branch: str, since: int | None) -> None:
+        """Make a branch the table, if the table has not changed since; the procedure of this name would wait and rebase."""
+        jvm: Any = self._spark._jvm
+        operations = self._loaded().operations()
+        with self._committing():
+            base = operations.refresh()
+            current, ref = base.currentSnapshot(), base.ref(branch)
+            if ref is None or (int(current.snapshotId()) if current is not None else None) != since:
+                raise ConcurrentUpdate(
+                    f"{self.spec.name}: another run published after this one began to read it; run it again on the table as "
+                    "it is now"
+                )
+            forward = jvm.org.apache.iceberg.TableMetadata.buildFrom(base).setBranchSnapshot(ref.snapshotId(), "main")
+            operations.commit(base, forward.removeRef(branch).build())  # refused when another commit was first
+
     def _loaded(self) -> Any:
         """Load the table as it is now; a metadata table of SQL would take a Spark job for each look."""
         jvm: Any = self._spark._jvm
         jspark: Any = self._spark._jsparkSession  # type: ignore[attr-defined,unused-ignore]
-        loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(jspark, self._name)
-        loaded.refresh()
+        with effect("table.read", self.spec.name):
+            loaded = jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(jspark, self._name)
+            loaded.refresh()
         return loaded
 
     def _current(self, branch: str = "main") -> int | None:

@@ -202,6 +202,15 @@ class Table(ABC):
     def published(self, run: str) -> Published | None:
         """Look up what a run has published; None when it has not, when it was taken back, or is forgotten."""
 
+    def pending(self) -> Mapping[str, str]:
+        """Tell a reader which partitions a decided publish has still to change: after a kill between two partitions.
+
+        Returns:
+            The partitions, as ``dt=2013-01-31``, each with the run that publishes it. Always empty for table kinds that
+            switch the whole table at once.
+        """
+        return {}
+
     @abstractmethod
     def stage(
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], began: str | None = None

@@ -48,9 +48,9 @@ class ManagedTable(Table):
         return self._spark.table(self.spec.name).schema if self.exists() else None
 
     def _refuse_later(self, run: str, since: str | None) -> None:
-        """Refuse rows that were made from an older version of the table than it has now.
+        """Refuse rows that were made from an older version of the table than it has now, before they are written.
 
-        A commit between this look and ours is found out by the format, where it touches the same partitions.
+        A commit between this look and ours is found when ours is made.
         """
         if since is None:
             return

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pyspark.sql.types import StructField, StructType
 
-from gluewright_core.errors import ConcurrentUpdate, PublishTakenOver, TableMismatch, TableUnsupported
-from gluewright_core.state import utc_now
+from gluewright_core.errors import ConcurrentUpdate, TableMismatch, TableUnsupported
+from gluewright_core.leases import utc_now
 from gluewright_core.storage import open_storage, parent_uri
-from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable
+from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable, same_location
+from gluewright_core.tables.commit_protocol import CommitProtocol
+from gluewright_core.tables.commit_state import CommitRecord
 from gluewright_core.tables.evolving import added, alike, evolved, filled, undeclared
 from gluewright_core.tables.interface import (
     Partition,
@@ -25,7 +26,6 @@ from gluewright_core.tables.interface import (
 )
 from gluewright_core.tables.partitions import Values, name_of
 from gluewright_core.tables.staging import Aside, StagedFiles, discard, set_aside
-from gluewright_core.tables.switching import Receipt, Switching
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -55,7 +55,7 @@ class ParquetTable(Table):
         self._catalog = catalog
         parent, self._folder = parent_uri(spec.location)
         self._storage = open_storage(parent)
-        self._switching = Switching(catalog, spec.name, spec.partition_by, self._storage, self._folder, clock=clock)
+        self._protocol = CommitProtocol(catalog, spec.name, spec.partition_by, self._storage, self._folder, clock=clock)
 
     def exists(self) -> bool:  # noqa: D102
         return self._catalog.table(self.spec.name) is not None
@@ -69,78 +69,91 @@ class ParquetTable(Table):
         return self._spark.table(self.spec.name).schema if self.exists() else None
 
     def begin(self, run: str) -> str:  # noqa: D102
-        self._switching.settle(run)
+        version = self._protocol.finish(run)
         if self.exists():
             self._prepare()
-        return str(self._switching.version())
+        return str(version)
 
     def publish(  # noqa: D102
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], since: str | None = None
     ) -> Published:
-        self._be_ready(run)
-        if done := self._switching.receipt(run):
+        self._prepare()
+        if done := self._record(run):
             return self._published(done, repeated=True)
         aside = self._set_aside(rows, run, replace, since)
         try:
             return self._switch(run, aside, alone=since is not None)
-        except PublishTakenOver:
-            raise
         except ConcurrentUpdate:
-            # A refusal has decided nothing, so nobody needs the files. After any other failure the plan may still.
+            # Nothing was decided, and nothing will be. After any other error the publish may have been decided.
             discard(self._storage, aside.prefix)
             raise
 
     def published(self, run: str) -> Published | None:  # noqa: D102
-        self._settle(run)
-        done = self._switching.receipt(run)
+        done = self._record(run)
         return self._published(done) if done else None
+
+    def pending(self) -> Mapping[str, str]:  # noqa: D102
+        return self._protocol.pending()
 
     def stage(  # noqa: D102
         self, rows: DataFrame, *, run: str, replace: Replace | Sequence[Partition], began: str | None = None
     ) -> Staging:
-        self._be_ready(run)
+        self._prepare()
         require_unpublished(self, run)
         if earlier := self.staged(run):
             earlier.discard()
         aside = self._set_aside(rows, run, replace, began)
         try:
-            self._switching.stage(run, aside.body())
+            self._protocol.stage(run, aside.body())
         except ConcurrentUpdate:
             discard(self._storage, aside.prefix)
             raise
         return self._staging(run, aside)
 
     def staged(self, run: str) -> Staging | None:  # noqa: D102
-        self._settle(run)
-        found = self._switching.staged(run)
+        self._record(run)
+        found = self._protocol.staged(run)
         return self._staging(run, Aside.of(found)) if found else None
 
     def undo(self, run: str) -> Published:  # noqa: D102
-        back = self._switching.undo(run)
+        back = self._protocol.undo(run)
         self._forget_cached()
         names = {self._name(move.partition): "written" if move.after else "emptied" for move in back}
         return Published(self.spec.name, run, 0, names)
 
-    def _be_ready(self, run: str) -> None:
-        self._prepare()
-        self._settle(run)
+    def _record(self, run: str) -> CommitRecord | None:
+        """Look up what a run has published, after finishing what a run that died has decided.
 
-    def _settle(self, run: str) -> None:
-        """Finish what a run that died has decided; whether one that lives matters is found out at the switch."""
-        with suppress(ConcurrentUpdate):
-            self._switching.settle(run)
+        Another run that lives and publishes matters at the switch only, or when it may be repairing what this run published.
+        """
+        busy: ConcurrentUpdate | None = None
+        try:
+            self._protocol.finish(run)
+        except ConcurrentUpdate as error:
+            busy = error
+        found = self._protocol.record(run)
+        if found and busy:
+            raise busy
+        return found
 
     def _set_aside(self, rows: DataFrame, run: str, replace: Replace | Sequence[Partition], since: str | None) -> Aside:
-        since = str(self._switching.version()) if since is None else since
+        since = str(self._protocol.version()) if since is None else since
         return set_aside(rows, self.spec, self._storage, self._folder, run, replace=replace, since=since)
 
     def _switch(self, run: str, aside: Aside, *, alone: bool = False, staged: str = "") -> Published:
         uris = {values: prefix and self._uri(prefix) for values, prefix in aside.targets.items()}
-        receipt = self._switching.publish(
-            run, uris, since=int(aside.since), rows=aside.rows, whole=aside.whole, alone=alone, staged=staged
+        record = self._protocol.publish(
+            run,
+            uris,
+            since=int(aside.since),
+            rows=aside.rows,
+            whole=aside.whole,
+            alone=alone,
+            staged=staged,
+            files=aside.files,
         )
         self._forget_cached()
-        return self._published(receipt)
+        return self._published(record)
 
     def _staging(self, run: str, aside: Aside) -> Staging:
         return StagedFiles(
@@ -148,18 +161,19 @@ class ParquetTable(Table):
         )
 
     def _publish_staged(self, run: str, aside: Aside) -> Published:
-        self._be_ready(run)
-        if done := self._switching.receipt(run):
+        self._prepare()
+        if done := self._record(run):
             return self._published(done, repeated=True)
         return self._switch(run, aside, staged=aside.prefix)
 
     def _discard_staged(self, run: str, aside: Aside) -> None:
-        if self._switching.unstage(run, aside.prefix):
+        if self._protocol.unstage(run, aside.prefix):
             discard(self._storage, aside.prefix)
 
     def _prepare(self) -> None:
         found = self._catalog.table(self.spec.name)
         if found is None:
+            self._require_never_published()
             self._catalog.create(self.spec, {SWITCHED: self.spec.location})
             found = self._catalog.table(self.spec.name)
         if found is None:
@@ -175,12 +189,26 @@ class ParquetTable(Table):
                 f"{self.spec.name} exists and its files lie under its location; adopt it for switching first "
                 "(gluewright_core.tables.adopt), or publish it as a bare folder"
             )
+        if not same_location(found.properties[SWITCHED], self.spec.location):
+            raise TableMismatch(
+                f"{self.spec.name} is published beside {found.properties[SWITCHED]}, and is declared at "
+                f"{self.spec.location}; a table has one location, declare that one"
+            )
 
-    def _published(self, receipt: Receipt, *, repeated: bool = False) -> Published:
+    def _require_never_published(self) -> None:
+        """Refuse to begin a table anew that was published before and that this catalog does not know."""
+        if version := self._protocol.version():
+            raise TableMismatch(
+                f"{self.spec.name} is not in this session's catalog, and {self._protocol.state.uri} says that it was "
+                f"published {version} times. Does the session use the right catalog (on Glue --enable-glue-datacatalog)? If "
+                "the table was dropped on purpose, delete that folder too"
+            )
+
+    def _published(self, record: CommitRecord, *, repeated: bool = False) -> Published:
         names = {
-            self._name(move.partition): "written" if move.after else "emptied" for move in self._switching.moves(receipt)
+            self._name(move.partition): "written" if move.after else "emptied" for move in self._protocol.changes(record)
         }
-        return Published(self.spec.name, receipt.run, receipt.rows, names, repeated)
+        return Published(self.spec.name, record.run, record.rows, names, repeated)
 
     def _name(self, values: Values) -> str:
         return name_of(self.spec.partition_by, values)

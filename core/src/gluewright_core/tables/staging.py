@@ -15,14 +15,14 @@ from gluewright_core.effects import effect
 from gluewright_core.errors import RowsOutsidePartitions, TableMismatch
 from gluewright_core.state import Body
 from gluewright_core.storage import Storage
+from gluewright_core.tables.commit_state import RUNS
 from gluewright_core.tables.guard import explained, refuse_empty_text
 from gluewright_core.tables.interface import ALL, Partition, Published, Replace, Staging, TableSpec, arranged
 from gluewright_core.tables.partitions import Values, name_of, parse_path, values_of
+from gluewright_core.tables.swept import is_visible
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-RUNS = "gluewright-runs"
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Staged:
         prefix: of the attempt's files, as a key with a trailing ``/``.
         partitions: each partition that has rows, with the prefix of its files.
         rows: how many were written.
+        files: how many files and bytes each partition has.
     """
 
     prefix: str
     partitions: dict[Values, str]
     rows: int
+    files: dict[Values, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Aside:
         targets: each partition to replace, with the prefix of its files; None for one that is emptied.
         whole: whether every other partition is emptied too.
         since: the table's version at the start: another run that has published the same partitions since is a conflict.
+        files: how many files and bytes each partition has.
     """
 
     prefix: str
@@ -57,17 +60,19 @@ class Aside:
     targets: Mapping[Values, str | None]
     whole: bool
     since: str
+    files: Mapping[Values, tuple[int, int]]
 
     def body(self) -> Body:
         """Give what :meth:`of` reads."""
-        targets = [[list(values), prefix] for values, prefix in self.targets.items()]
+        targets = [[list(values), prefix, self.files.get(values)] for values, prefix in self.targets.items()]
         return {"prefix": self.prefix, "rows": self.rows, "targets": targets, "whole": self.whole, "since": self.since}
 
     @classmethod
     def of(cls, body: Body) -> Aside:
         """Read what :meth:`body` gave."""
-        targets = {tuple(values): prefix for values, prefix in body["targets"]}
-        return cls(body["prefix"], body["rows"], targets, body["whole"], body["since"])
+        targets = {tuple(values): prefix for values, prefix, _ in body["targets"]}
+        files = {tuple(values): (files[0], files[1]) for values, _, files in body["targets"] if files}
+        return cls(body["prefix"], body["rows"], targets, body["whole"], body["since"], files)
 
     def partitions(self, columns: Sequence[str]) -> dict[str, str]:
         """Name the partitions, each with what becomes of it: ``written`` or ``emptied``."""
@@ -148,7 +153,7 @@ def set_aside(
     except (RowsOutsidePartitions, TableMismatch):
         discard(storage, staged.prefix)
         raise
-    return Aside(staged.prefix, staged.rows, wanted, replace is ALL, since)
+    return Aside(staged.prefix, staged.rows, wanted, replace is ALL, since, staged.files)
 
 
 def read_aside(spark: SparkSession, spec: TableSpec, storage: Storage, aside: Aside) -> DataFrame:
@@ -203,7 +208,8 @@ def write_aside(rows: DataFrame, spec: TableSpec, storage: Storage, folder: str,
                 raise told from error
             require_writable(storage, prefix)
             raise
-    return Staged(prefix, _partitions(storage, prefix, spec.partition_by), int(written.get["rows"]))
+    partitions, files = _written(storage, prefix, spec.partition_by)
+    return Staged(prefix, partitions, int(written.get["rows"]), files)
 
 
 def targets(staged: Staged, spec: TableSpec, replace: Replace | Sequence[Partition]) -> dict[Values, str | None]:
@@ -243,10 +249,19 @@ def require_writable(storage: Storage, prefix: str) -> None:
     discard(storage, prefix)
 
 
-def _partitions(storage: Storage, prefix: str, columns: Sequence[str]) -> dict[Values, str]:
-    if not columns:
-        return {(): prefix}
-    levels = [prefix]
-    for _ in columns:
-        levels = [f"{level}{name}/" for level in levels for name in storage.list_folders(level)]
-    return {parse_path(columns, level.removeprefix(prefix)): level for level in levels}
+def _written(
+    storage: Storage, prefix: str, columns: Sequence[str]
+) -> tuple[dict[Values, str], dict[Values, tuple[int, int]]]:
+    """List the partitions that were written, with the prefix of each, and with its files and bytes."""
+    partitions: dict[Values, str] = {} if columns else {(): prefix}
+    files: dict[Values, tuple[int, int]] = {}
+    for found in storage.list_objects(prefix):
+        below = found.key.removeprefix(prefix)
+        if not is_visible(below):
+            continue
+        values = parse_path(columns, below) if columns else ()
+        folder = "/".join(below.split("/")[: len(columns)])
+        partitions.setdefault(values, f"{prefix}{folder}/")
+        count, size = files.get(values, (0, 0))
+        files[values] = (count + 1, size + found.size)
+    return partitions, files

@@ -275,16 +275,20 @@ def _applied(
     if dry_run or not changes:
         return done
     with incremental.held():
+        incremental.begin_section(base.read, base.section)
         told = {"what": done.what, "who": note.who, "why": note.why, **({} if to is None else {"to": str(to)})}
         entry, plan = incremental.planned(base.section, kind, changes, Found(Difference()), told)
         by_hand = {**told, "when": entry.at, "plan": entry.plan}
-        incremental.record(base.read, base.section, entry, plan, by_hand=by_hand, **more)
+        incremental.record(base.section, base.section, entry, plan, by_hand=by_hand, **more)
     return done
 
 
 def _noted(incremental: Incremental, before: Section | None, after: Section, kind: str, done: Changed, note: Note) -> None:
     """Write a section together with a note that is kept beside the batches."""
     told = {"what": done.what, "who": note.who, "why": note.why}
+    if before is None:
+        before = replace(after, number=0, replaces_all=False)
+        incremental.begin_section(None, before)
     entry, _ = incremental.planned(after, kind, (), Found(Difference()), told)
     incremental.ledger.replace(before, replace(after, by_hand={**told, "when": entry.at, "plan": entry.plan}))
     incremental.shelf.discard(superseded(before, after) if before else [])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gluewright_core.errors import ConcurrentUpdate, GluewrightError
+from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, GluewrightError
 from gluewright_core.state import Document, Documents
 from gluewright_core.storage import Storage
 from gluewright_incremental.ledger import Digest, Range
@@ -130,6 +130,7 @@ class Ledger:
                 )
         self.consumer = consumer
         self.source = source
+        self._state = state
         self._documents = Documents(state, KIND)
 
     @property
@@ -142,9 +143,20 @@ class Ledger:
 
         Raises:
             StateInvalid: the document cannot be read at all.
-            LedgerInvalid: it is no ledger, or a newer one.
+            LedgerInvalid: it is no ledger, or a newer one, or it was deleted although batches were read.
         """
-        return self._section(self._documents.read(self.consumer))
+        found = self._section(self._documents.read(self.consumer))
+        prefix = f"_gluewright/{KIND}/{self.consumer}/{self.source}/"
+        if found is None and (side_object := next(iter(self._state.list_objects(prefix)), None)):
+            # The section is written before the first side object: by now it is there, or it was deleted.
+            found = self._section(self._documents.read(self.consumer))
+            if found is None:
+                raise LedgerInvalid(
+                    f"{self.uri} says nothing of {self.source}, although batches of it were read ({side_object.key} is "
+                    "there), so everything would be read again. Restore the document from a version before; to begin anew "
+                    f"on purpose, delete {self._state.uri_of(prefix)}"
+                )
+        return found
 
     def sources(self) -> list[str]:
         """List the sources of the consumer."""
@@ -172,6 +184,8 @@ class Ledger:
             try:
                 self._documents.write(self.consumer, body, expect=found)
                 return
+            except DocumentOverwrittenError:
+                return  # written, and another source's section, or the next change of this one, has been written since
             except ConcurrentUpdate:
                 if attempt == 9:
                     raise

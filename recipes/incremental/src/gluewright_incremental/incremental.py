@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -13,12 +14,11 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core import state as core_state
 from gluewright_core.errors import ConcurrentUpdate
-from gluewright_core.state import Documents, Lease, utc_now
+from gluewright_core.leases import Lease, utc_now
+from gluewright_core.state import Documents
 from gluewright_core.storage import Storage, open_storage
 from gluewright_incremental.document import Entry, Ledger, LedgerInvalid, Section
-from gluewright_incremental.leasing import kept
 from gluewright_incremental.ledger import (
     Change,
     Difference,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 NO_LIMITS = Limits()
+_log = logging.getLogger("gluewright.incremental")
 _GLOB = re.compile(r"([\\{}\[\]*?])")
 
 
@@ -67,6 +68,7 @@ class Batch:
         replaces: ids of batches that were taken back by hand; this one takes their place in the sink.
         replaces_all: everything was taken back.
         root: the URI of the source.
+        gone: objects that were planned and are not in the source any more, where that is ignored: they are not read.
     """
 
     id: str
@@ -78,6 +80,7 @@ class Batch:
     replayed: bool = False
     replaces: Sequence[str] = ()
     replaces_all: bool = False
+    gone: Sequence[SourceObject] = ()
 
     def __bool__(self) -> bool:
         return bool(self.objects)
@@ -192,15 +195,13 @@ class Incremental:
         self._rewritten = rewritten
         self._gone = gone
         self._clock = clock
-        seconds = core_state.LEASE_SECONDS if lease_seconds is None else lease_seconds
-        self._seconds = seconds
         self._lease = Lease(
             Documents(state, "leases"),
             f"ledgers/{consumer}/{name}",
             holder=holder or f"{socket.gethostname()}:{os.getpid()}",
-            seconds=seconds,
+            seconds=lease_seconds,
             clock=clock,
-            patience=seconds * 1.25 if patience is None else patience,
+            patience=patience,
         )
 
     @contextmanager
@@ -235,6 +236,8 @@ class Incremental:
                 batch = self._opened(read, section, changes, found)
             else:
                 batch = self._open_batch(section, section.open_batch)
+                if not batch:
+                    self._commit(batch.id)
             yield batch
             if batch:
                 self._commit(batch.id)
@@ -307,14 +310,19 @@ class Incremental:
         The lease saves work and gives a clear error. What is exact does not depend on it: one batch is open at a time, by
         compare-and-swap, and the sink takes an id once.
         """
-        with kept(self._lease, self._seconds):
+        with self._lease:
             yield
 
     def _begin(self, limits: Limits, *, full: bool) -> Batch:
         read = self.ledger.read()
         section = self.require_own(read)
         if section.open_batch:
-            return self._open_batch(section, section.open_batch)
+            batch = self._open_batch(section, section.open_batch)
+            if batch:
+                return batch
+            # All its objects are gone, and that is ignored: whether or not the sink has it, there is nothing left to read.
+            self._commit(batch.id)
+            return self._begin(limits, full=full)
         changes, found = self._new(section, opened(section, self.shelf), limits, full=full)
         return self._opened(read, section, changes, found)
 
@@ -322,13 +330,25 @@ class Incremental:
         """Write the plan, and open the batch by one compare-and-swap."""
         if not changes:
             return self._batch("", section, [], [])
+        self.begin_section(read, section)
         entry, plan = self.planned(section, "read", changes, found)
         try:
-            self.ledger.replace(read, replace(section, open_batch=entry))
+            self.ledger.replace(section, replace(section, open_batch=entry))
         except ConcurrentUpdate:
+            # Refused for good. After any other error the plan may be named by the ledger, now or later.
             self.shelf.discard([entry.plan])
             raise
         return self._batch(entry.id, section, changes, plan.late)
+
+    def begin_section(self, read: Section | None, section: Section) -> None:
+        """Write the section of a source that has none, before its first side object: without it, that tells of a loss.
+
+        Args:
+            read: the section as it was read.
+            section: what stands for none.
+        """
+        if read is None:
+            self.ledger.replace(None, section)
 
     def _commit(self, batch_id: str) -> None:
         section = self.section()
@@ -381,15 +401,21 @@ class Incremental:
 
     def _open_batch(self, section: Section, entry: Entry) -> Batch:
         plan = self.shelf.read_plan(entry.plan)
-        self._require_unchanged(plan)
-        return replace(self._batch(plan.id, section, plan.changes, plan.late), replayed=True)
+        gone = {each.key: each for each in self._require_unchanged(plan)}
+        if gone:
+            _log.warning("%s: %d planned objects are not in the source any more, and are not read", plan.id, len(gone))
+        left = [each for each in plan.changes if each.key not in gone]
+        return replace(self._batch(plan.id, section, left, plan.late), replayed=True, gone=tuple(gone.values()))
 
-    def _require_unchanged(self, plan: Plan) -> None:
+    def _require_unchanged(self, plan: Plan) -> list[SourceObject]:
+        """Refuse an open batch whose objects changed; return those that are gone where that is ignored."""
         wanted = {each.key: each.now for each in plan.changes if each.now}
         prefixes = sorted({prefix_of(key, self.depth) for key in wanted})
         listed = chain.from_iterable(self._below(prefix) for prefix in prefixes)
         found = compare((each for each in listed if each.key in wanted), wanted)
         changed = [*found.gone, *(was for was, _ in found.rewritten)]
+        if self._gone == "ignore" and not found.rewritten:
+            return found.gone
         if changed:
             kind = ObjectsGone if found.gone else ObjectsRewritten
             raise kind(
@@ -397,6 +423,7 @@ class Incremental:
                 f"{len(found.rewritten):,} have another content, the first: {min(changed).key}; restore them, or look "
                 "whether the sink has the batch and say `mark --published` or `mark --dropped`"
             )
+        return []
 
     def _new(self, section: Section, there: Open, limits: Limits, *, full: bool) -> tuple[list[Change], Found]:
         """Find what is new; look everywhere before saying that nothing is."""

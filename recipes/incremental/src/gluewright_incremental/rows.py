@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from pyspark.sql import functions as F
 
 from gluewright_core.errors import GluewrightError
-from gluewright_core.state import utc_now
+from gluewright_core.leases import utc_now
 from gluewright_core.storage import ABSENT, Storage, open_storage
 from gluewright_incremental.watermark import Planned, Range, RangeBatch, Watermark
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pyspark.sql import functions as F
 
 from gluewright_core.errors import GluewrightError
-from gluewright_core.state import utc_now
+from gluewright_core.leases import utc_now
 from gluewright_core.storage import Storage, open_storage
 from gluewright_core.tables.sql import identifier
 from gluewright_incremental.watermark import Planned, Range, RangeBatch, Watermark

@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core import state as core_state
 from gluewright_core.errors import ConcurrentUpdate, GluewrightError
-from gluewright_core.state import Document, Documents, Lease, utc_now
+from gluewright_core.leases import Lease, utc_now
+from gluewright_core.state import Document, Documents
 from gluewright_core.storage import Storage
-from gluewright_incremental.leasing import kept
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -126,14 +125,13 @@ class Watermark:
         self._what = list(what)
         self._values = len(what) if values is None else values
         self._clock = clock
-        self._seconds = core_state.LEASE_SECONDS if lease_seconds is None else lease_seconds
         self._lease = Lease(
             Documents(state, "leases"),
             f"{KIND}/{self._name}",
             holder=f"{socket.gethostname()}:{os.getpid()}",
-            seconds=self._seconds,
+            seconds=lease_seconds,
             clock=clock,
-            patience=self._seconds * 1.25 if patience is None else patience,
+            patience=patience,
         )
 
     @classmethod
@@ -182,7 +180,7 @@ class Watermark:
             ConcurrentUpdate: another run works on the same source for the same consumer.
             WatermarkInvalid: it is of another source.
         """
-        with kept(self._lease, self._seconds):
+        with self._lease:
             found = self._documents.read(self._name)
             body = self._own(found)
             replayed = body["open_batch"] is not None

@@ -12,23 +12,19 @@ Each is small and about one partition, so a step costs the same however many par
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core import state
-from gluewright_core.errors import ConcurrentUpdate, StateInvalid, StorageError
+from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, StateInvalid
+from gluewright_core.leases import Lease, holder_of, utc_now
 from gluewright_core.state import Document, Documents
 from gluewright_reprocessing.plan import Entry, LedgerInvalid, Partition, digest, name
 
 if TYPE_CHECKING:
     from gluewright_core.storage import Storage
-
-_log = logging.getLogger("gluewright.reprocessing")
 
 
 class RunTaken(ConcurrentUpdate):
@@ -57,7 +53,6 @@ class Ledger:
     """
 
     def __init__(self, storage: Storage, table: str) -> None:
-        self._storage = storage
         self._table = table
         self._kind = f"reprocessings/{table}"
         self._documents = Documents(storage, self._kind)
@@ -80,7 +75,7 @@ class Ledger:
             body = {"partitions": list(partitions), "began": datetime.now(UTC).isoformat(timespec="microseconds")}
             try:
                 found = self._documents.write(run, body)
-            except ConcurrentUpdate as error:
+            except (ConcurrentUpdate, DocumentOverwrittenError) as error:
                 raise RunTaken(f"{self._table}: another process begins run {run} now; let it work") from error
         try:
             return Plan(found.body["partitions"], found.body["began"])
@@ -116,7 +111,7 @@ class Ledger:
         moved = entry.moved(to, **facts)
         try:
             self._known[document] = self._documents.write(document, moved.as_json(), expect=self._known.get(document))
-        except ConcurrentUpdate as error:
+        except (ConcurrentUpdate, DocumentOverwrittenError) as error:
             raise RunTaken(
                 f"{self._table}: another process goes on with run {run} and has {name(entry.partition)}; let it work"
             ) from error
@@ -128,75 +123,54 @@ class Ledger:
 
     def forget_published(self, run: str, partition: Partition) -> None:
         """Forget what is published of a partition, if it was the run's."""
-        document = f"published/{digest(partition)}"
-        found = self._documents.read(document)
-        if found and found.body["run"] == run:
-            self._documents.delete(document)
+
+        def forgotten(body: dict[str, Any] | None) -> dict[str, Any]:
+            return body if body and body["run"] != run else {"run": ""}
+
+        self._documents.update(f"published/{digest(partition)}", forgotten)
 
     def published(self, partitions: Iterable[Partition]) -> dict[str, Entry]:
         """Look up what was published last of partitions, by :func:`digest`."""
-        there = set(self._names("published"))
+        there = set(self._documents.names("published"))
         wanted = [each for each in map(digest, partitions) if each in there]
         found = {each: self._documents.read(f"published/{each}") for each in wanted}
-        return {each: self._read(document) for each, document in found.items() if document}
+        return {each: self._read(document) for each, document in found.items() if document and document.body["run"]}
 
     def runs(self) -> list[str]:
         """List the runs, oldest first."""
-        found = {run: plan for run in self._names("") if (plan := self.plan(run))}
+        found = {run: plan for run in self._documents.names() if (plan := self.plan(run))}
         return sorted(found, key=lambda run: found[run].began)
 
     @contextmanager
     def claimed(self, run: str, partitions: Sequence[Partition]) -> Iterator[None]:
         """Keep other runs from the same partitions while the body runs.
 
-        A claim lasts as long as a lease and is renewed in the background. The same run may take it over at once: its
-        process has died, or notices by the entries that it is not alone.
+        A claim is a lease that renews itself. The same run may take it over at once: its process has died, or notices by the
+        entries that it is not alone.
 
         Raises:
             ConcurrentUpdate: another run works on some of them.
         """
         mine = {digest(partition): name(partition) for partition in partitions}
         # Noted before looking at others': of two that begin at once, none may overlook the other.
-        self._claim(run, mine)
-        over = threading.Event()
-        beating = threading.Thread(target=self._keep, args=(run, mine, over), name=f"claim of {run}", daemon=True)
-        try:
+        with self._claim(run, mine):
             self._refuse_overlap(run, mine)
-            beating.start()
             yield
-        finally:
-            over.set()
-            if beating.is_alive():
-                beating.join()
-            self._documents.delete(f"claims/{run}")
 
-    def _claim(self, run: str, mine: dict[str, str]) -> None:
-        until = datetime.now(UTC) + timedelta(seconds=state.LEASE_SECONDS)
-        self._documents.update(f"claims/{run}", lambda _: {"until": until.isoformat(), "partitions": mine})
-
-    def _keep(self, run: str, mine: dict[str, str], over: threading.Event) -> None:
-        while not over.wait(state.LEASE_SECONDS / 3):
-            try:
-                self._claim(run, mine)
-            except (ConcurrentUpdate, StorageError):
-                _log.warning("the claim of run %s was not renewed; trying again", run, exc_info=True)
+    def _claim(self, run: str, mine: dict[str, str]) -> Lease:
+        note = {"partitions": mine}
+        return Lease(self._documents, f"claims/{run}", holder=run, note=note, reentrant=True, transient=True)
 
     def _refuse_overlap(self, run: str, mine: dict[str, str]) -> None:
-        for other in self._names("claims"):
+        for other in self._documents.names("claims"):
             found = self._documents.read(f"claims/{other}") if other != run else None
-            if found is None or datetime.fromisoformat(found.body["until"]) <= datetime.now(UTC):
+            if found is None or holder_of(found, utc_now()) is None:
                 continue
             if both := [mine[each] for each in found.body["partitions"] if each in mine]:
                 raise ConcurrentUpdate(
                     f"{self._table}: run {other} reprocesses {both[0]}{' and others' if both[1:] else ''} now; run again "
                     f"when it is done (or after {found.body['until']}, if it died)"
                 )
-
-    def _names(self, folder: str) -> list[str]:
-        """List the documents directly in a folder, without their ending."""
-        prefix = f"_gluewright/{self._kind}/{folder}/" if folder else f"_gluewright/{self._kind}/"
-        keys = (found.key.removeprefix(prefix) for found in self._storage.list_objects(prefix))
-        return [key.removesuffix(".json") for key in keys if "/" not in key and key.endswith(".json")]
 
     def _read(self, document: Document) -> Entry:
         body = {key: value for key, value in document.body.items() if key != "run"}

@@ -284,7 +284,7 @@ class Reprocessing:
                 if staged := self.table.staged(unit):
                     staged.discard()
             now = self.ledger.entries(run, [entry.partition])[0]
-            if now.state != PUBLISHED:
+            if now.state not in {PUBLISHED, FAILED}:  # another attempt of the run may have come first
                 self.ledger.move(run, now, FAILED, problems=[_reason(error)])
 
     def _advance(self, run: str, unit: str, entry: Entry, *, publishing: bool) -> None:
