@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Optional
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gluewright_core import glue_parameters
 from gluewright_core.arguments import parse, read_command_line
 from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
 from gluewright_core.glue_parameters import GlueParameters
@@ -208,7 +209,7 @@ def test_a_name_that_python_keeps_for_itself_is_declared_with_a_trailing_undersc
     class Taken:
         help_: str = ""
 
-    with pytest.raises(ArgumentsDeclarationError, match="every job has --help already"):
+    with pytest.raises(ArgumentsDeclarationError, match="every job has --help"):
         parse([], Taken)
 
 
@@ -282,14 +283,76 @@ def test_glues_own_parameters_are_known_and_do_not_disturb():
     )
 
 
+@pytest.mark.parametrize("name", sorted(glue_parameters.NAMES - {"JOB_NAME", "JOB_RUN_ID"}))
+@pytest.mark.parametrize("form", ["--{}=x", "--{} x", "--{}"])
+def test_no_documented_parameter_of_glues_stops_a_job(name, form):
+    line = read_command_line([*form.format(name).split(), "--source_path", "a"], Two)
+    assert line.arguments == Two("a")
+    assert line.glue.every == {name: "x" if "x" in form else None}
+    assert line.ignored == ()
+
+
+def test_the_list_of_documented_parameters_was_read_within_a_year():
+    assert datetime.now(UTC).date() - glue_parameters.READ_ON < timedelta(days=366), "read the guide's list again"
+    assert {"python-virtual-env", "job-insights-byo-rules", "scriptLocation", "job-language"} <= glue_parameters.NAMES
+
+
+def test_a_parameter_that_begins_like_a_documented_one_is_accepted_unless_it_resembles_an_argument():
+    names = ["enable-of-next-year", "python-virtual-env-cache", "job-insights-new", "spark-event-logs-new", "GLUE_NEW"]
+    line = read_command_line([*(f"--{name}=x" for name in names), "--source_path", "a"], Two)
+    assert line.glue.every == dict.fromkeys(names, "x")
+    audited = dataclasses.make_dataclass("Audited", [("enable_audit", bool)], frozen=True)
+    with pytest.raises(ArgumentsInvalid, match=r"--enable-audits +unknown; did you mean --enable_audit\?"):
+        parse(["--enable-audits", "true"], audited)
+
+
+def test_any_name_of_glues_form_is_ignored_on_glue_and_refused_elsewhere():
+    argv = ["--source_path", "a", "--brand-new-switch", "on", "--another-one"]
+    line = read_command_line(["--JOB_NAME", "nightly", *argv], Two)
+    assert (line.arguments, line.ignored) == (Two("a"), ("--another-one", "--brand-new-switch"))
+    with pytest.raises(ArgumentsInvalid, match="--brand-new-switch"):
+        parse(argv, Two)
+    with pytest.raises(ArgumentsInvalid, match="did you mean --source_path"):
+        parse(["--JOB_NAME", "nightly", "--source_path", "a", "--sourc-path=b"], Two)
+    with pytest.raises(ArgumentsInvalid, match="--brand_new"):
+        parse(["--JOB_NAME", "nightly", "--source_path", "a", "--brand_new=b"], Two)
+
+
+@pytest.mark.parametrize("options", ["--no-index", "--upgrade", "--no-index --find-links s3://b", "-U"])
+def test_options_for_pip_are_a_value(options):
+    line = read_command_line(["--python-modules-installer-option", options, "--source_path", "a"], Two)
+    assert line.arguments == Two("a")
+    assert line.glue.every == {"python-modules-installer-option": options}
+
+
+def test_a_job_may_ignore_what_it_does_not_know():
+    argv = ["--source_path", "a", "--old_name", "x", "--limt=3", "left over", "--limit", "4"]
+    line = read_command_line(argv, Two, unknown="ignore")
+    assert (line.arguments, line.ignored) == (Two("a", 4), ("--old_name", "--limt"))
+    assert parse(argv, Two, unknown="ignore") == Two("a", 4)
+    with pytest.raises(ArgumentsInvalid, match="given 'many'"):
+        parse([*argv, "--limit", "many"], Two, unknown="ignore")
+
+
+def test_a_job_may_have_arguments_of_its_own_that_are_called_as_the_runs_options():
+    own = dataclasses.make_dataclass("Own", [("run_id", int), ("summary", bool, False)], frozen=True)
+    line = read_command_line(["--run-id", "7", "--summary"], own)
+    assert line.arguments == own(7, True)
+    assert (line.options.run_id, line.options.summary) == (None, None)
+
+
+def test_a_switch_needs_no_value():
+    switch = dataclasses.make_dataclass("Switch", [("full", bool, False), ("day", str, "")], frozen=True)
+    assert parse(["--full", "--day", "x"], switch) == parse(["--full=true", "--day=x"], switch) == switch(True, "x")
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
         ([("pair", tuple[int, int])], "pair: no argument can be read as"),
         ([("both", int | str)], "both: no argument"),
         ([("by_day", dict[date, int])], "by_day: no argument"),
-        ([("run_id", str)], "every job has --run_id already"),
-        ([("help", str)], "every job has --help already"),
+        ([("help", str)], "every job has --help"),
         ([("inner", dataclasses.make_dataclass("Inner", [("x", int)]))], "Inner is not a frozen dataclass"),
     ],
 )

@@ -32,7 +32,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gluewright_core import session as sessions
-from gluewright_core.arguments import CommandLine, read_command_line
+from gluewright_core.arguments import CommandLine, Unknown, read_command_line
 from gluewright_core.errors import ArgumentsInvalid, GluewrightError
 from gluewright_core.logs import RunIdentity, logging_for
 from gluewright_core.progress import Meter, metering, watching_spark
@@ -140,11 +140,13 @@ def run(
     argv: Sequence[str] | None = None,
     on_failure: Sequence[Hook[A]] = (),
     conf: Mapping[str, str] | None = None,
+    unknown: Unknown = "refuse",
 ) -> RunSummary:
     """Run a job: read its arguments, call ``main``, check the counts, commit on Glue, and tell how it went.
 
     Beside the job's own arguments a run understands ``--run_id`` (the logical run; without it Glue's, or a new one that
-    sorts by time), ``--summary`` (where to write the counts as JSON) and ``--help``.
+    sorts by time), ``--summary`` (where to write the counts as JSON) and ``--help``. A job that declares ``run_id`` or
+    ``summary`` has it for itself.
 
     Run as a script (``argv`` is None), an error of gluewright's own ends the process with one line that says what to do
     instead of a traceback: with status 2 for wrong arguments, else 1. Other errors show their traceback and status 1.
@@ -156,6 +158,8 @@ def run(
         on_failure: called with the job and the error when the run fails, also when it is interrupted. A hook that fails
             is logged and hides neither the error nor the other hooks.
         conf: Spark settings for a session that is started outside Glue.
+        unknown: ``refuse`` fails a run with arguments that are neither the job's nor Glue's; ``ignore`` logs their names and
+            goes on, for a job that is started with the leftovers of another one.
 
     Returns:
         The summary of a run that succeeded.
@@ -167,10 +171,12 @@ def run(
     """
     if argv is None:
         explain_errors_in_one_line()
-    line = read_command_line(sys.argv[1:] if argv is None else argv, arguments)
+    line = read_command_line(sys.argv[1:] if argv is None else argv, arguments, unknown=unknown)
     identity = _identity(line, main)
     with logging_for(identity) as log:
         job = Job(line, identity, log, conf)
+        if line.ignored:
+            log.warning("ignored %s: no argument of this job", ", ".join(line.ignored), extra={"ignored": line.ignored})
         try:
             _succeed(job, main, line.options.summary)
         except BaseException as error:
