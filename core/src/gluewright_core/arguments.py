@@ -48,6 +48,7 @@ class RunOptions:
 
     run_id: Annotated[str | None, "The logical run; without it Glue's, or a new one."] = None
     summary: Annotated[str | None, "Where to write the run's counts as JSON: a file or an s3:// URI."] = None
+    verbose: Annotated[bool, "Show the whole stack of an error, the JVM's too."] = False
 
 
 @dataclass(frozen=True)
