@@ -16,6 +16,7 @@ from gluewright_core import glue_parameters
 from gluewright_core.arguments import parse, read_command_line
 from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
 from gluewright_core.glue_parameters import GlueParameters
+from gluewright_core.locations import LOCATION
 from gluewright_core.secret import Secret
 
 
@@ -339,6 +340,42 @@ def test_a_job_may_have_arguments_of_its_own_that_are_called_as_the_runs_options
     line = read_command_line(["--run-id", "7", "--summary"], own)
     assert line.arguments == own(7, True)
     assert (line.options.run_id, line.options.summary) == (None, None)
+
+
+@dataclass(frozen=True)
+class Places:
+    lake: Annotated[str, LOCATION, "The lake."]
+    query: str = ""
+    staging: Annotated[str, LOCATION, "By default none."] = ""
+    inputs: Annotated[list[str], LOCATION, "More."] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--lake="], r"--lake +given '', expected a location such as s3://bucket/folder or /folder"),
+        (["--lake= "], r"--lake +given ' ', expected a location such as"),
+        (["--lake", "~"], r"--lake +given '~', expected a location without ~, which only a shell replaces: /"),
+        (["--lake", "~/lake"], r"--lake +given '~/lake', expected a location without ~, .*: /\S*/lake"),
+        (["--lake", "s3:/bucket/x"], r"--lake +given 's3:/bucket/x', expected a location; did you mean s3://bucket/x\?"),
+        (["--lake", "s3:bucket"], r"did you mean s3://bucket\?"),
+        (["--lake", "S3A:///bucket/x"], r"did you mean s3a://bucket/x\?"),
+        (["--lake", "s3://"], r"--lake +given 's3://', expected a location such as"),
+        (["--lake=/x", "--query=s3:/bucket/x"], r"--query +given 's3:/bucket/x', .* did you mean s3://bucket/x\?"),
+        (["--lake=/x", "--query=~/x"], r"--query +given '~/x', expected a location without ~"),
+        (["--lake=/x", "--inputs=/y,s3:/z"], r"--inputs\[1\] +given 's3:/z', expected a location; did you mean s3://z\?"),
+        (["--lake=/x", "--summary=s3:/b/s.json"], r"--summary +given"),
+    ],
+)
+def test_what_cannot_be_a_location_is_refused_in_one_line(argv, says):
+    with pytest.raises(ArgumentsInvalid, match=says) as refusal:
+        parse(argv, Places)
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("lake", ["s3://bucket/x", "s3a://b", "/x/~y", "relative/x", "file:///x", "file:/x", "."])
+def test_what_can_be_a_location_is_accepted(lake):
+    assert parse(["--lake", lake, "--staging=", "--query", "~"], Places) == Places(lake, "~")
 
 
 def test_a_switch_needs_no_value():

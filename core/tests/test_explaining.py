@@ -148,6 +148,7 @@ SCRIPT = """
 import sys
 from dataclasses import dataclass
 from gluewright_core.job import run
+from gluewright_core.storage import open_storage
 
 @dataclass(frozen=True)
 class Arguments:
@@ -197,6 +198,18 @@ def test_an_error_of_a_pure_module_ends_a_job_with_one_line(script, mode, line):
     shown = script("--mode", mode, "--verbose")
     assert shown.stderr.splitlines()[-1].endswith(f": {line}")
     assert "Traceback" in shown.stderr
+
+
+def test_a_location_in_s3_without_boto3_says_what_to_install(tmp_path):
+    blocked = "import sys\nsys.modules['boto3'] = sys.modules['botocore'] = None\n"
+    (tmp_path / "job.py").write_text(blocked + SCRIPT.replace("match job", "open_storage('s3://lake')\n    match job"))
+    argv = [sys.executable, tmp_path / "job.py", "--mode", "none"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: boto3 is not installed, which s3:// and other parts of AWS need: pip install boto3; Glue has it"
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_an_error_that_nobody_knows_keeps_its_traceback_without_the_stack_of_the_jvm(script):

@@ -32,6 +32,7 @@ from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 from gluewright_core.conversion import Mismatch, Parameter, expected, fields_of, from_text, holds_secret, type_name
 from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
 from gluewright_core.glue_parameters import NAMES, GlueParameters, has_glues_form, is_glues
+from gluewright_core.locations import LOCATION, check_location
 
 A = TypeVar("A")
 Unknown = Literal["refuse", "ignore"]
@@ -47,7 +48,7 @@ class RunOptions:
     """The arguments that every job understands beside its own. A job that declares one of these names has it for itself."""
 
     run_id: Annotated[str | None, "The logical run; without it Glue's, or a new one."] = None
-    summary: Annotated[str | None, "Where to write the run's counts as JSON: a file or an s3:// URI."] = None
+    summary: Annotated[str | None, LOCATION, "Where to write the run's counts as JSON: a file or an s3:// URI."] = None
     verbose: Annotated[bool, "Show the whole stack of an error, the JVM's too."] = False
 
 
@@ -126,6 +127,7 @@ def read_command_line(argv: Sequence[str], arguments: type[A], *, unknown: Unkno
         try:
             if name in given:
                 values[name] = _value(given[name], parameter.kind)
+                check_location(values[name], parameter)
             elif parameter.required:
                 problems.append((f"--{_plain(name)}", f"not given, expected {expected(parameter.kind)}"))
         except Mismatch as mismatch:

@@ -122,11 +122,12 @@ def check(kind: Any, where: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """A field of an arguments class: its type, its text for ``--help``, and where its default comes from."""
+    """A field of an arguments class: its type, its text for ``--help``, where its default comes from, and other notes."""
 
     kind: Any
     help: str
     field: dataclasses.Field[Any]
+    notes: tuple[Any, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -157,7 +158,8 @@ def fields_of(record: type) -> dict[str, Parameter]:
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> Parameter:
     notes: tuple[Any, ...] = getattr(hint, "__metadata__", ())
     texts = [note for note in (*notes, field.metadata.get("help")) if isinstance(note, str)]
-    return Parameter(typing.get_args(hint)[0] if notes else hint, " ".join(texts), field)
+    others = tuple(note for note in notes if not isinstance(note, str))
+    return Parameter(typing.get_args(hint)[0] if notes else hint, " ".join(texts), field, others)
 
 
 def holds_secret(kind: Any) -> bool:

@@ -40,6 +40,12 @@ _KNOWN = tuple(
         ("there is no connection", r"UnknownHost|Connection refused|Could not connect to the endpoint|Connect timeout"),
     )
 )
+# Packages that come with Glue, and so are in no package's dependencies.
+_MISSING = {
+    "boto3": "boto3 is not installed, which s3:// and other parts of AWS need: pip install boto3; Glue has it",
+    "botocore": "boto3 is not installed, which s3:// and other parts of AWS need: pip install boto3; Glue has it",
+    "pyspark": "pyspark is not installed: pip install pyspark, in the version of your Glue; Glue has it",
+}
 _FOREIGN = {"pyspark", "py4j", "botocore", "boto3"}
 # Spark's own name of what went wrong, perhaps behind the class of the exception.
 _CONDITION = re.compile(r"(?:[\w.$]+: )?(\[[A-Z0-9_]+(?:\.[A-Z0-9_]+)*\] .*)")
@@ -55,6 +61,8 @@ def one_line(error: BaseException) -> str | None:
     """
     if is_own(error):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _MISSING:
+        return _MISSING[(error.name or "").partition(".")[0]]
     if not isinstance(error, OSError) and not _packages(error) & _FOREIGN:
         return None
     for line in _causes(error):
@@ -137,7 +145,7 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
         else:
             sys.stderr.write(shown)
     else:
-        hint = "" if is_own(error) else " (--verbose shows the stack)"
+        hint = "" if is_own(error) or isinstance(error, ImportError) else " (--verbose shows the stack)"
         sys.stderr.write(f"error: {masked(line)}{hint}\n")
     if isinstance(error, ArgumentsInvalid):
         raise SystemExit(2)
