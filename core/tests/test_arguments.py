@@ -130,7 +130,7 @@ WRONG = {
     "day": ("2023-02-29", "--day", "'2023-02-29'", "a date such as"),
     "moment": ("yesterday", "--moment", "'yesterday'", "a timestamp such as"),
     "amount": ("NaN", "--amount", "'NaN'", "a decimal number"),
-    "mode": ("partly", "--mode", "'partly'", "one of FULL, CHANGES"),
+    "mode": ("partly", "--mode", "'partly'", "one of full, CHANGES"),
     "maybe": ("x", "--maybe", "'x'", "a whole number"),
     "days": ("2024-01-31,x", "--days[1]", "'x'", "a date such as"),
     "limits": ('{"a": true}', "--limits.a", "true", "a whole number"),
@@ -204,7 +204,7 @@ def test_a_name_that_python_keeps_for_itself_is_declared_with_a_trailing_undersc
         parse(["--fro=2013-01-01"], Range)
     with pytest.raises(SystemExit):
         parse(["--help"], Range)
-    assert "\n--from     date" in capsys.readouterr().out
+    assert "\n  --from     2024-01-31" in capsys.readouterr().out
 
     @dataclass(frozen=True)
     class Taken:
@@ -220,19 +220,21 @@ def test_a_name_without_a_value_says_how_to_give_one_that_begins_with_a_dash():
     assert parse(["--source_path=--limit", "--limit", "3"], Two) == Two("--limit", 3)
 
 
-def test_help_lists_every_argument_with_type_default_and_meaning(capsys):
+def test_help_lists_every_argument_with_how_it_is_written_its_default_and_its_meaning(capsys):
     with pytest.raises(SystemExit) as done:
         parse(["--limit", "wrong", "--help"], Two)
     assert done.value.code == 0
     shown = capsys.readouterr().out
     for row in [
         r"Copies rows\.",
-        r"--source_path +str +required +Where from\.",
-        r"--limit +int \| None +10 +At most so many\.",
-        r"--tags +list\[str\] +\[\] +Labels\.",
-        r"--token +\S*Secret \| None +optional",
-        r"--run_id +str \| None +none +\S+",
-        r"--summary +str \| None +none +\S+",
+        r"required:\n  --source_path +text +Where from\.",
+        r"optional, .*:\n  --limit +number +10 +At most so many\.",
+        r"--tags +text,text,\.\.\. +none +Labels\.",
+        r"--token +secret",
+        r"of every job:\n  --run_id +text +none +\S+",
+        r"--summary +location +none +\S+",
+        r"--verbose +true\|false +false +\S+",
+        r"A secret is a reference, never the value: secretsmanager:",
     ]:
         assert re.search(row, shown), row
 

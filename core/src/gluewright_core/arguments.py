@@ -29,10 +29,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
-from gluewright_core.conversion import Mismatch, Parameter, expected, fields_of, from_text, holds_secret, type_name
+from gluewright_core.conversion import Mismatch, expected, fields_of, from_text
 from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
 from gluewright_core.glue_parameters import NAMES, GlueParameters, has_glues_form, is_glues
 from gluewright_core.locations import LOCATION, check_location
+from gluewright_core.usage import help_text, plain
 
 A = TypeVar("A")
 Unknown = Literal["refuse", "ignore"]
@@ -110,13 +111,13 @@ def read_command_line(argv: Sequence[str], arguments: type[A], *, unknown: Unkno
         SystemExit: as `parse`.
     """
     own = fields_of(arguments)
-    if taken := [name for name in own if _plain(name) == "help"]:
+    if taken := [name for name in own if plain(name) == "help"]:
         raise ArgumentsDeclarationError(f"{arguments.__name__}.{taken[0]}: every job has --help; choose another name")
-    every = {name: option for name, option in fields_of(RunOptions).items() if name not in map(_plain, own)}
+    every = {name: option for name, option in fields_of(RunOptions).items() if name not in map(plain, own)}
     declared = {**own, **every}
     given, ignored, rest = _split(argv, declared)
     if "help" in given or "-h" in rest:
-        sys.stdout.write(_help(arguments, declared))
+        sys.stdout.write(help_text(arguments, own, every))
         raise SystemExit(0)
 
     if unknown == "ignore":
@@ -129,9 +130,9 @@ def read_command_line(argv: Sequence[str], arguments: type[A], *, unknown: Unkno
                 values[name] = _value(given[name], parameter.kind)
                 check_location(values[name], parameter)
             elif parameter.required:
-                problems.append((f"--{_plain(name)}", f"not given, expected {expected(parameter.kind)}"))
+                problems.append((f"--{plain(name)}", f"not given, expected {expected(parameter.kind)}"))
         except Mismatch as mismatch:
-            problems.append((f"--{_plain(name)}{mismatch.where}", _complaint(mismatch)))
+            problems.append((f"--{plain(name)}{mismatch.where}", _complaint(mismatch)))
     if problems:
         _refuse(problems)
     return CommandLine(
@@ -150,7 +151,7 @@ def _split(argv: Sequence[str], declared: Mapping[str, Any]) -> tuple[dict[str, 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     flags = {"--help": "help"}
     for name in declared:
-        flags |= {f"--{_plain(name)}": name, f"--{_plain(name).replace('_', '-')}": name}
+        flags |= {f"--{plain(name)}": name, f"--{plain(name).replace('_', '-')}": name}
     mentioned = {item[2:].partition("=")[0] for item in argv if item.startswith("--")} - {flag[2:] for flag in flags}
     on_glue = bool(mentioned & {"JOB_NAME", "JOB_RUN_ID"}) or "JOB_NAME" in declared
     ignored = [name for name in sorted(mentioned) if on_glue and has_glues_form(name) and not is_glues(name)]
@@ -168,7 +169,7 @@ def _split(argv: Sequence[str], declared: Mapping[str, Any]) -> tuple[dict[str, 
 
 
 def _resembles(name: str, declared: Mapping[str, Any]) -> bool:
-    names = [_plain(own) for own in declared]
+    names = [plain(own) for own in declared]
     return bool(difflib.get_close_matches(name.replace("-", "_"), names, n=1, cutoff=_ALIKE))
 
 
@@ -183,11 +184,6 @@ def _with_pips_options(argv: Sequence[str], flags: Mapping[str, str]) -> list[st
     return joined
 
 
-def _plain(name: str) -> str:
-    """Return a field's name as the command line has it."""
-    return name.removesuffix("_")
-
-
 def _value(text: str | None, kind: Any) -> Any:
     if text is None and kind is bool:
         return True
@@ -198,13 +194,13 @@ def _value(text: str | None, kind: Any) -> Any:
 
 def _unknown(rest: Sequence[str], declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name what is left over. No value is repeated: it may belong to a misspelt secret."""
-    names = [_plain(name) for name in declared]
+    names = [plain(name) for name in declared]
     after_a_name = False
     for item in rest:
         if item.startswith("--") and item != "--":
             flag, equals, _ = item.partition("=")
-            plain = flag[2:].replace("-", "_")
-            close = difflib.get_close_matches(plain, names, n=1) or [name for name in names if name.startswith(plain)]
+            misspelt = flag[2:].replace("-", "_")
+            close = difflib.get_close_matches(misspelt, names, n=1) or [name for name in names if name.startswith(misspelt)]
             yield flag, "unknown" + (f"; did you mean --{close[0]}?" if close else ", and no parameter of Glue's")
             after_a_name = not equals
         elif after_a_name:
@@ -223,23 +219,3 @@ def _refuse(problems: Sequence[tuple[str, str]]) -> NoReturn:
     count = "1 argument is wrong" if len(problems) == 1 else f"{len(problems)} arguments are wrong"
     lines = [f"  {name:<{width}}  {complaint}" for name, complaint in problems]
     raise ArgumentsInvalid("\n".join([f"{count} (--help shows them all):", *lines]))
-
-
-def _help(arguments: type, declared: Mapping[str, Parameter]) -> str:
-    rows = [("argument", "type", "default", "")]
-    rows += [(f"--{_plain(name)}", type_name(field.kind), _default(field), field.help) for name, field in declared.items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    # A dataclass without a docstring of its own has its signature there.
-    about = (arguments.__doc__ or "").strip()
-    about = "" if about.startswith(f"{arguments.__name__}(") else f"{about}\n\n"
-    return f"usage: --name value, or --name=value\n\n{about}" + "\n".join(table) + "\n"
-
-
-def _default(parameter: Parameter) -> str:
-    if parameter.required:
-        return "required"
-    if holds_secret(parameter.kind):
-        return "optional"
-    default = parameter.default()
-    return "none" if default is None else str(getattr(default, "name", default))

@@ -56,7 +56,7 @@ def from_text(text: str, kind: Any) -> Any:
     """
     if _optional(kind):
         return None if text == "" and _inner(kind) is not str else from_text(text, _inner(kind))
-    if _is_list(kind) and not text.lstrip().startswith("["):
+    if is_list(kind) and not text.lstrip().startswith("["):
         return (
             [_at(f"[{i}]", from_text, item.strip(), _item(kind)) for i, item in enumerate(text.split(","))] if text else []
         )
@@ -89,14 +89,19 @@ def expected(kind: Any) -> str:
     if _optional(kind):
         return f"{expected(_inner(kind))}, or nothing"
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return "one of " + ", ".join(member.name for member in kind)
-    if _is_list(kind):
+        return "one of " + ", ".join(choices(kind))
+    if is_list(kind):
         return f"a list: each item {expected(_item(kind))}"
-    if _is_dict(kind):
+    if is_dict(kind):
         return "a JSON object"
     if dataclasses.is_dataclass(kind):
         return "a JSON object with " + ", ".join(field.name for field in dataclasses.fields(kind))
     return _SCALARS[kind][1] if kind in _SCALARS else "JSON"
+
+
+def choices(kind: type[Enum]) -> list[str]:
+    """Return the members of an enumeration as they are typed: by value where that is text, else by name."""
+    return [member.value if isinstance(member.value, str) else member.name for member in kind]
 
 
 def check(kind: Any, where: str) -> None:
@@ -109,7 +114,7 @@ def check(kind: Any, where: str) -> None:
         return
     if _optional(kind):
         check(_inner(kind), where)
-    elif _is_list(kind) or _is_dict(kind):
+    elif is_list(kind) or is_dict(kind):
         check(_item(kind), where)
     elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
         fields_of(kind)
@@ -238,9 +243,9 @@ def _member(text: str, kind: type[Enum]) -> Enum:
 
 
 def _container(value: Any, kind: Any) -> Any:
-    if _is_list(kind) and isinstance(value, list):
+    if is_list(kind) and isinstance(value, list):
         return [_at(f"[{i}]", from_json, item, _item(kind)) for i, item in enumerate(value)]
-    if _is_dict(kind) and isinstance(value, dict):
+    if is_dict(kind) and isinstance(value, dict):
         return {key: _at(f".{key}", from_json, item, _item(kind)) for key, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _record(value, typing.cast("type", kind))
@@ -303,16 +308,23 @@ def _inner(kind: Any) -> Any:
     return next(inner for inner in typing.get_args(kind) if inner is not type(None))
 
 
-def _is_list(kind: Any) -> bool:
+def inner_kind(kind: Any) -> Any:
+    """Return X of ``X | None``, and any other type itself."""
+    return _inner(kind) if _optional(kind) else kind
+
+
+def is_list(kind: Any) -> bool:
+    """Return whether the type is a list."""
     return kind is list or typing.get_origin(kind) is list
 
 
-def _is_dict(kind: Any) -> bool:
+def is_dict(kind: Any) -> bool:
+    """Return whether the type is a dictionary with text as keys."""
     return kind is dict or (typing.get_origin(kind) is dict and typing.get_args(kind)[0] is str)
 
 
 def _is_json(kind: Any) -> bool:
-    return kind is Any or _is_list(kind) or _is_dict(kind) or dataclasses.is_dataclass(kind)
+    return kind is Any or is_list(kind) or is_dict(kind) or dataclasses.is_dataclass(kind)
 
 
 def _item(kind: Any) -> Any:

@@ -23,6 +23,15 @@ _MANY_SLASHES = re.compile(r"(s3[an]?):///+(.*)", re.IGNORECASE)
 _NO_BUCKET = re.compile(r"s3[an]?:/*", re.IGNORECASE)
 
 
+def is_location(parameter: Parameter) -> bool:
+    """Return whether an argument is marked as a location.
+
+    Args:
+        parameter: its declaration.
+    """
+    return any(note is LOCATION for note in parameter.notes)
+
+
 def check_location(value: Any, parameter: Parameter) -> None:
     """Refuse a text, or one in a list, that cannot be the location that it seems to be.
 
@@ -33,7 +42,7 @@ def check_location(value: Any, parameter: Parameter) -> None:
     Raises:
         Mismatch: says what was probably meant.
     """
-    marked = any(note is LOCATION for note in parameter.notes)
+    marked = is_location(parameter)
     if isinstance(value, list):
         for number, item in enumerate(value):
             _check(item, f"[{number}]", marked=marked)
