@@ -1,4 +1,5 @@
 # gluewright-single-file-output 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Write a DataFrame as one file with an exact name: at once or not at all, and in parallel.
 
 All tasks write parts under a staging prefix. The parts are joined where they lie: on S3 by a multipart upload whose parts
