@@ -47,8 +47,9 @@ _MISSING = {
     "pyspark": "pyspark is not installed: pip install pyspark, in the version of your Glue; Glue has it",
 }
 _FOREIGN = {"pyspark", "py4j", "botocore", "boto3"}
-# Spark's own name of what went wrong, perhaps behind the class of the exception.
-_CONDITION = re.compile(r"(?:[\w.$]+: )?(\[[A-Z0-9_]+(?:\.[A-Z0-9_]+)*\] .*)")
+# Spark's own name of what went wrong, perhaps behind the classes of exceptions. Its text holds values of rows.
+_CONDITION = re.compile(r".*?((\[[A-Z0-9_]{4,}(?:\.[A-Z0-9_]+)*\]) .*)")
+_QUOTED = re.compile(r'"[^"]*"')
 _INNERMOST = re.compile(r".*?\b((?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error): .*)")
 _JVM_FRAME = re.compile(r"\s+at [\w.$/<>@-]+\(.*\)|\s*\.\.\. \d+ (more|common frames omitted)")
 
@@ -66,8 +67,8 @@ def one_line(error: BaseException) -> str | None:
     if not isinstance(error, OSError) and not _packages(error) & _FOREIGN:
         return None
     for line in _causes(error):
-        # A condition's text holds values of rows; only its name decides.
-        subject = line.partition("] ")[0] + "]" if _CONDITION.match(line) else line
+        condition = _CONDITION.match(line)
+        subject = condition[2] if condition else _QUOTED.sub("", line)
         for what, pattern in _KNOWN:
             if pattern.search(subject):
                 return f"{what}: {line}"
