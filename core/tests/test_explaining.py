@@ -85,7 +85,8 @@ def test_a_value_of_a_row_never_decides_what_is_said(spark, ansi):
 
 def test_neither_do_quoted_values_nor_a_condition_behind_other_text():
     lost = "Lost task 0.0 in stage 1.0: org.apache.spark.SparkNumberFormatException: [CAST_INVALID_INPUT] The value"
-    for text in (f"{lost} 'Access Denied' of the type", 'java.lang.NumberFormatException: For input string: "Access Denied"'):
+    number = 'java.lang.NumberFormatException: For input string: "Access Denied"'
+    for text in (f"{lost} 'Access Denied' of the type", number):
         assert one_line(JavaError(f"An error occurred while calling o1.collect.\n: {text}\n")) is None
 
 
