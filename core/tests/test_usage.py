@@ -13,8 +13,8 @@ import pytest
 
 from gluewright_core import usage
 from gluewright_core.arguments import parse
-from gluewright_core.conversion import fields_of
 from gluewright_core.locations import LOCATION
+from gluewright_core.parameters import fields_of
 from gluewright_core.tables import Kind
 
 JOBS = [

@@ -29,10 +29,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
-from gluewright_core.conversion import Mismatch, expected, fields_of, from_text
+from gluewright_core.conversion import Mismatch, expected, from_text
 from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
 from gluewright_core.glue_parameters import NAMES, GlueParameters, has_glues_form, is_glues
 from gluewright_core.locations import LOCATION, check_location
+from gluewright_core.parameters import fields_of
 from gluewright_core.usage import help_text, plain
 
 A = TypeVar("A")

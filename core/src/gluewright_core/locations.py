@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gluewright_core.conversion import Mismatch, Parameter
+from gluewright_core.conversion import Mismatch
+from gluewright_core.parameters import Parameter
 
 LOCATION = object()
 """Marks a text argument that is a location: a folder's or file's path, or an ``s3://`` URI."""

@@ -15,8 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from gluewright_core.conversion import Parameter, choices, fields_of, holds_secret, inner_kind, is_dict, is_list
 from gluewright_core.locations import is_location
+from gluewright_core.parameters import Parameter, choices, fields_of, holds_secret, inner_kind, is_dict, is_list
 from gluewright_core.secret import FORMS, Secret
 
 _NARROWEST, _WIDEST = 80, 140
