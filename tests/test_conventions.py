@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.conventions import problems
+from tools.conventions import Package, problems, urls_of
 from tools.new_recipe import write
+from tools.urls import write_urls
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,6 +61,7 @@ SOURCE = "src/gluewright_cdc_merge"
         ("README.md", None, None, "has no README.md"),
         (f"{SOURCE}/py.typed", None, None, "has no src/gluewright_cdc_merge/py.typed"),
         ("CHANGELOG.md", None, None, "has no CHANGELOG.md"),
+        ("LICENSE", None, None, "has no LICENSE"),
         ("tests/test_readme.py", None, None, "has no tests/test_readme.py"),
         ("tests/bare_job.py", None, None, "has no tests/bare_job.py"),
         ("../../docs/recipes/cdc_merge.md", "/merge.py", "/other.py", "does not show /merge.py"),
@@ -75,6 +77,40 @@ def test_a_broken_convention_is_named_with_its_place(repository, file, old, new,
         assert old in text
         path.write_text(text.replace(old, new, 1))
     assert any(said in problem for problem in problems(repository)), problems(repository)
+
+
+def test_hearts_of_a_recipe_name_their_licence_all_or_none(repository):
+    source = repository / "recipes" / "cdc_merge" / SOURCE
+    heart = (source / "merge.py").read_text()
+    assert heart.splitlines()[1] == "# SPDX-License-Identifier: Apache-2.0"
+    (source / "other.py").write_text(heart.replace("# SPDX-License-Identifier: Apache-2.0\n", ""))
+    assert any("other.py's second line is not `# SPDX" in problem for problem in problems(repository))
+
+
+def test_another_licence_than_the_repositorys_is_named(repository):
+    (repository / "LICENSE").write_text("another")
+    assert any("has another LICENSE than the repository" in problem for problem in problems(repository))
+
+
+def test_the_address_of_the_repository_is_in_every_package_once_there_is_one(repository):
+    package = Package(repository / "recipes" / "cdc_merge")
+    (repository / "pyproject.toml").write_text('[tool.gluewright]\nrepository = "https://example.org/gluewright/"\n')
+    assert any("run `hatch run urls`" in problem for problem in problems(repository))
+    assert write_urls(package, urls_of(repository, package))
+    assert package.project["project"]["urls"] == {
+        "Repository": "https://example.org/gluewright",
+        "Issues": "https://example.org/gluewright/issues",
+        "Documentation": "https://example.org/gluewright/blob/main/recipes/cdc_merge/README.md",
+        "Changelog": "https://example.org/gluewright/blob/main/recipes/cdc_merge/CHANGELOG.md",
+    }
+    assert problems(repository) == []
+    assert not write_urls(package, urls_of(repository, package))
+    (repository / "pyproject.toml").write_text('[tool.gluewright]\nrepository = ""\n')
+    before = package.project
+    assert write_urls(package, urls_of(repository, package))
+    assert "urls" not in package.project["project"]
+    assert package.project["tool"] == before["tool"]
+    assert problems(repository) == []
 
 
 def test_importing_core_takes_under_50_ms_beyond_pyspark():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -118,6 +120,46 @@ def test_a_recipe_alone_with_the_floor_of_core_does_what_its_readme_says(recipe,
     readme = built / "recipes" / recipe / "README.md"
     told = alone(environment, HERE / "readme_application.py", README_RUNNER, readme, tmp_path, cwd=tmp_path)
     assert told.splitlines()[-1].endswith("examples")
+
+
+@pytest.mark.parametrize("wheel", ["core", "testing", "flights", *RECIPES])
+def test_a_wheel_carries_its_licence_and_says_which(wheel, built):
+    (file,) = built.glob(f"dist/gluewright_{wheel}-*.whl")
+    with zipfile.ZipFile(file) as archive:
+        (licence,) = (name for name in archive.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+        assert archive.read(licence) == (ROOT / "LICENSE").read_bytes()
+        told = archive.read(licence.replace("licenses/LICENSE", "METADATA")).decode()
+    assert "\nLicense-Expression: Apache-2.0\nLicense-File: LICENSE\n" in told
+
+
+def test_the_page_about_installing_installs_from_a_checkout(built, tmp_path):
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    block = re.search(r"```bash\nhatch run build.*?```", page, re.DOTALL)[0]
+    ours = [line for line in block.splitlines() if "--no-index" in line]
+    assert len(ours) == 1
+    (tmp_path / "dist").symlink_to(built / "dist")
+    done([sys.executable, "-m", "venv", tmp_path / ".venv"])
+    done(["bash", "-ec", ours[0]], cwd=tmp_path)
+    assert {each["name"] for each in json.loads(done([".venv/bin/pip", "list", "--format", "json"], cwd=tmp_path))} >= {
+        "gluewright-core",
+        "gluewright-single-file-output",
+    }
+
+
+def test_no_page_tells_to_install_our_packages_from_pypi():
+    listed = done(["git", "ls-files", "*.md"], cwd=ROOT).split()
+    pages = [ROOT / name for name in listed if "changelog" not in name.lower() and (ROOT / name).exists()]
+    for page in pages:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            installs = re.search(r"pip install .*\bgluewright-", line)
+            assert not installs or "--no-index" in line, f"{page}: {line}"
+
+
+def test_the_versions_on_the_pages_are_those_of_the_packages():
+    for page in ("docs/install.md", "docs/guide/from_5_1_to_6_0.md", "testing/README.md"):
+        for name, version in re.findall(r"gluewright_(\w+?)-(\d[\d.]*\d)\b", (ROOT / page).read_text(encoding="utf-8")):
+            folder = ROOT / name if name in {"core", "testing"} else ROOT / "recipes" / name
+            assert version == Package(folder).version, f"{page} names {name} {version}"
 
 
 def todo(folder, built, module, copies=()):

@@ -14,6 +14,7 @@ from typing import Any
 # A heart is copied alone into a job: it may use what is there on Glue anyway.
 _HEART_MAY_IMPORT = {*sys.stdlib_module_names, "pyspark", "boto3", "botocore"}
 _COMES_WITH_GLUE = {"pyspark", "boto3"}
+_SPDX = "# SPDX-License-Identifier: Apache-2.0"
 _KNOWS_AWSGLUE = "core/src/gluewright_core/session.py"
 
 
@@ -78,6 +79,8 @@ def problems(root: Path) -> list[str]:
     for package in [*shared, *recipes, *examples]:
         released = package not in examples
         found += [f"{package.folder.relative_to(root)}: {problem}" for problem in _of_package(package, released=released)]
+        if released:
+            found += [f"{package.folder.relative_to(root)}: {problem}" for problem in _of_release(package, root)]
     for package in recipes:
         page = root / "docs" / "recipes" / f"{package.name}.md"
         found += [f"recipes/{package.name}: {problem}" for problem in _of_recipe(package, page)]
@@ -109,6 +112,39 @@ def _of_package(package: Package, *, released: bool) -> Iterator[str]:
             yield f"README.md begins with {heading!r}; `# {package.distribution}` heads its page"
 
 
+def _of_release(package: Package, root: Path) -> Iterator[str]:
+    """Check what a wheel carries: the licence, and addresses where the repository has one."""
+    licence, roots = package.folder / "LICENSE", root / "LICENSE"
+    if not licence.exists():
+        yield "has no LICENSE, which its wheel is to carry; copy the repository's"
+    elif roots.exists() and licence.read_bytes() != roots.read_bytes():
+        yield "has another LICENSE than the repository"
+    found, expected = package.project["project"].get("urls", {}), urls_of(root, package)
+    if found != expected:
+        yield f"has the addresses {found}, expected {expected}; run `hatch run urls`"
+
+
+def urls_of(root: Path, package: Package) -> dict[str, str]:
+    """Return the addresses that a package's wheel names, or none while the repository has no public address.
+
+    Args:
+        root: the repository; its pyproject.toml has the address in ``[tool.gluewright]``.
+        package: which.
+    """
+    settings = root / "pyproject.toml"
+    tool = tomllib.loads(settings.read_text(encoding="utf-8")).get("tool", {}) if settings.exists() else {}
+    address = str(tool.get("gluewright", {}).get("repository", "")).rstrip("/")
+    if not address:
+        return {}
+    folder = package.folder.relative_to(root).as_posix()
+    return {
+        "Repository": address,
+        "Issues": f"{address}/issues",
+        "Documentation": f"{address}/blob/main/{folder}/README.md",
+        "Changelog": f"{address}/blob/main/{folder}/CHANGELOG.md",
+    }
+
+
 def _of_recipe(package: Package, page: Path) -> Iterator[str]:
     mark = f"# {package.distribution} {package.version}"
     hearts = {file.stem: file.read_text(encoding="utf-8") for file in package.hearts()}
@@ -119,6 +155,9 @@ def _of_recipe(package: Package, page: Path) -> Iterator[str]:
             yield f"{heart}.py's first line is not `{mark}`"
         for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT):
             yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark and boto3 only"
+    with_spdx = {heart for heart, code in hearts.items() if code.startswith(f"{mark}\n{_SPDX}\n")}
+    for heart in sorted(set(hearts) - with_spdx if with_spdx else ()):
+        yield f"{heart}.py's second line is not `{_SPDX}`, as in {', '.join(sorted(with_spdx))}"
     inner = {target for target in _imported_names(package.source / "__init__.py") if target.startswith("gluewright")}
     for name in sorted(inner - {f"gluewright_{package.name}.{heart}" for heart in hearts}):
         yield f"__init__.py imports {name}; it re-exports from hearts only"

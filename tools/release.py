@@ -197,6 +197,8 @@ def wrong_with(built: list[Path], package: Package, version: str) -> Iterator[st
     names = zipfile.ZipFile(archive).namelist()
     if not {f"gluewright_{package.name}/__init__.py", f"gluewright_{package.name}/py.typed"} <= set(names):
         yield f"{archive.name} has no gluewright_{package.name} at its root"
+    if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
+        yield f"{archive.name} has no LICENSE"
     program = f"import gluewright_{package.name} as it; print(it.__version__)"
     ran = subprocess.run(
         [sys.executable, "-c", program],

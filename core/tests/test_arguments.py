@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Optional
@@ -12,9 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gluewright_core import glue_parameters
 from gluewright_core.arguments import parse, read_command_line
 from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
 from gluewright_core.glue_parameters import GlueParameters
+from gluewright_core.locations import LOCATION
 from gluewright_core.secret import Secret
 
 
@@ -128,7 +130,7 @@ WRONG = {
     "day": ("2023-02-29", "--day", "'2023-02-29'", "a date such as"),
     "moment": ("yesterday", "--moment", "'yesterday'", "a timestamp such as"),
     "amount": ("NaN", "--amount", "'NaN'", "a decimal number"),
-    "mode": ("partly", "--mode", "'partly'", "one of FULL, CHANGES"),
+    "mode": ("partly", "--mode", "'partly'", "one of full, CHANGES"),
     "maybe": ("x", "--maybe", "'x'", "a whole number"),
     "days": ("2024-01-31,x", "--days[1]", "'x'", "a date such as"),
     "limits": ('{"a": true}', "--limits.a", "true", "a whole number"),
@@ -202,13 +204,13 @@ def test_a_name_that_python_keeps_for_itself_is_declared_with_a_trailing_undersc
         parse(["--fro=2013-01-01"], Range)
     with pytest.raises(SystemExit):
         parse(["--help"], Range)
-    assert "\n--from     date" in capsys.readouterr().out
+    assert "\n  --from     2024-01-31" in capsys.readouterr().out
 
     @dataclass(frozen=True)
     class Taken:
         help_: str = ""
 
-    with pytest.raises(ArgumentsDeclarationError, match="every job has --help already"):
+    with pytest.raises(ArgumentsDeclarationError, match="every job has --help"):
         parse([], Taken)
 
 
@@ -218,19 +220,21 @@ def test_a_name_without_a_value_says_how_to_give_one_that_begins_with_a_dash():
     assert parse(["--source_path=--limit", "--limit", "3"], Two) == Two("--limit", 3)
 
 
-def test_help_lists_every_argument_with_type_default_and_meaning(capsys):
+def test_help_lists_every_argument_with_how_it_is_written_its_default_and_its_meaning(capsys):
     with pytest.raises(SystemExit) as done:
         parse(["--limit", "wrong", "--help"], Two)
     assert done.value.code == 0
     shown = capsys.readouterr().out
     for row in [
         r"Copies rows\.",
-        r"--source_path +str +required +Where from\.",
-        r"--limit +int \| None +10 +At most so many\.",
-        r"--tags +list\[str\] +\[\] +Labels\.",
-        r"--token +\S*Secret \| None +optional",
-        r"--run_id +str \| None +none +\S+",
-        r"--summary +str \| None +none +\S+",
+        r"required:\n  --source_path +text +Where from\.",
+        r"optional, .*:\n  --limit +number +10 +At most so many\.",
+        r"--tags +text,text,\.\.\. +none +Labels\.",
+        r"--token +secret",
+        r"of every job:\n  --run_id +text +none +\S+",
+        r"--summary +location +none +\S+",
+        r"--verbose +true\|false +false +\S+",
+        r"A secret is a reference, never the value: secretsmanager:",
     ]:
         assert re.search(row, shown), row
 
@@ -282,14 +286,112 @@ def test_glues_own_parameters_are_known_and_do_not_disturb():
     )
 
 
+@pytest.mark.parametrize("name", sorted(glue_parameters.NAMES - {"JOB_NAME", "JOB_RUN_ID"}))
+@pytest.mark.parametrize("form", ["--{}=x", "--{} x", "--{}"])
+def test_no_documented_parameter_of_glues_stops_a_job(name, form):
+    line = read_command_line([*form.format(name).split(), "--source_path", "a"], Two)
+    assert line.arguments == Two("a")
+    assert line.glue.every == {name: "x" if "x" in form else None}
+    assert line.ignored == ()
+
+
+def test_the_list_of_documented_parameters_was_read_within_a_year():
+    assert datetime.now(UTC).date() - glue_parameters.READ_ON < timedelta(days=366), "read the guide's list again"
+    assert {"python-virtual-env", "job-insights-byo-rules", "scriptLocation", "job-language"} <= glue_parameters.NAMES
+
+
+def test_a_parameter_that_begins_like_a_documented_one_is_accepted_unless_it_resembles_an_argument():
+    names = ["enable-of-next-year", "python-virtual-env-cache", "job-insights-new", "spark-event-logs-new", "GLUE_NEW"]
+    line = read_command_line([*(f"--{name}=x" for name in names), "--source_path", "a"], Two)
+    assert line.glue.every == dict.fromkeys(names, "x")
+    audited = dataclasses.make_dataclass("Audited", [("enable_audit", bool)], frozen=True)
+    with pytest.raises(ArgumentsInvalid, match=r"--enable-audits +unknown; did you mean --enable_audit\?"):
+        parse(["--enable-audits", "true"], audited)
+
+
+def test_any_name_of_glues_form_is_ignored_on_glue_and_refused_elsewhere():
+    argv = ["--source_path", "a", "--brand-new-switch", "on", "--another-one"]
+    line = read_command_line(["--JOB_NAME", "nightly", *argv], Two)
+    assert (line.arguments, line.ignored) == (Two("a"), ("--another-one", "--brand-new-switch"))
+    with pytest.raises(ArgumentsInvalid, match="--brand-new-switch"):
+        parse(argv, Two)
+    with pytest.raises(ArgumentsInvalid, match="did you mean --source_path"):
+        parse(["--JOB_NAME", "nightly", "--source_path", "a", "--sourc-path=b"], Two)
+    with pytest.raises(ArgumentsInvalid, match="--brand_new"):
+        parse(["--JOB_NAME", "nightly", "--source_path", "a", "--brand_new=b"], Two)
+
+
+@pytest.mark.parametrize("options", ["--no-index", "--upgrade", "--no-index --find-links s3://b", "-U"])
+def test_options_for_pip_are_a_value(options):
+    line = read_command_line(["--python-modules-installer-option", options, "--source_path", "a"], Two)
+    assert line.arguments == Two("a")
+    assert line.glue.every == {"python-modules-installer-option": options}
+
+
+def test_a_job_may_ignore_what_it_does_not_know():
+    argv = ["--source_path", "a", "--old_name", "x", "--limt=3", "left over", "--limit", "4"]
+    line = read_command_line(argv, Two, unknown="ignore")
+    assert (line.arguments, line.ignored) == (Two("a", 4), ("--old_name", "--limt"))
+    assert parse(argv, Two, unknown="ignore") == Two("a", 4)
+    with pytest.raises(ArgumentsInvalid, match="given 'many'"):
+        parse([*argv, "--limit", "many"], Two, unknown="ignore")
+
+
+def test_a_job_may_have_arguments_of_its_own_that_are_called_as_the_runs_options():
+    own = dataclasses.make_dataclass("Own", [("run_id", int), ("summary", bool, False)], frozen=True)
+    line = read_command_line(["--run-id", "7", "--summary"], own)
+    assert line.arguments == own(7, True)
+    assert (line.options.run_id, line.options.summary) == (None, None)
+
+
+@dataclass(frozen=True)
+class Places:
+    lake: Annotated[str, LOCATION, "The lake."]
+    query: str = ""
+    staging: Annotated[str, LOCATION, "By default none."] = ""
+    inputs: Annotated[list[str], LOCATION, "More."] = field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--lake="], r"--lake +given '', expected a location such as s3://bucket/folder or /folder"),
+        (["--lake= "], r"--lake +given ' ', expected a location such as"),
+        (["--lake", "~"], r"--lake +given '~', expected a location without ~, which only a shell replaces: /"),
+        (["--lake", "~/lake"], r"--lake +given '~/lake', expected a location without ~, .*: /\S*/lake"),
+        (["--lake", "s3:/bucket/x"], r"--lake +given 's3:/bucket/x', expected a location; did you mean s3://bucket/x\?"),
+        (["--lake", "s3:bucket"], r"did you mean s3://bucket\?"),
+        (["--lake", "S3A:///bucket/x"], r"did you mean s3a://bucket/x\?"),
+        (["--lake", "s3://"], r"--lake +given 's3://', expected a location such as"),
+        (["--lake=/x", "--query=s3:/bucket/x"], r"--query +given 's3:/bucket/x', .* did you mean s3://bucket/x\?"),
+        (["--lake=/x", "--query=~/x"], r"--query +given '~/x', expected a location without ~"),
+        (["--lake=/x", "--inputs=/y,s3:/z"], r"--inputs\[1\] +given 's3:/z', expected a location; did you mean s3://z\?"),
+        (["--lake=/x", "--summary=s3:/b/s.json"], r"--summary +given"),
+    ],
+)
+def test_what_cannot_be_a_location_is_refused_in_one_line(argv, says):
+    with pytest.raises(ArgumentsInvalid, match=says) as refusal:
+        parse(argv, Places)
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("lake", ["s3://bucket/x", "s3a://b", "/x/~y", "relative/x", "file:///x", "file:/x", "."])
+def test_what_can_be_a_location_is_accepted(lake):
+    assert parse(["--lake", lake, "--staging=", "--query", "~"], Places) == Places(lake, "~")
+
+
+def test_a_switch_needs_no_value():
+    switch = dataclasses.make_dataclass("Switch", [("full", bool, False), ("day", str, "")], frozen=True)
+    assert parse(["--full", "--day", "x"], switch) == parse(["--full=true", "--day=x"], switch) == switch(True, "x")
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
         ([("pair", tuple[int, int])], "pair: no argument can be read as"),
         ([("both", int | str)], "both: no argument"),
         ([("by_day", dict[date, int])], "by_day: no argument"),
-        ([("run_id", str)], "every job has --run_id already"),
-        ([("help", str)], "every job has --help already"),
+        ([("help", str)], "every job has --help"),
         ([("inner", dataclasses.make_dataclass("Inner", [("x", int)]))], "Inner is not a frozen dataclass"),
     ],
 )

@@ -153,6 +153,15 @@ def test_a_summary_that_cannot_be_written_fails_a_good_run_and_does_not_hide_the
         run(lambda job: 1 / 0, Arguments, argv=argv)
 
 
+def test_a_run_logs_the_names_that_it_ignored_and_no_value(capsys):
+    summary = run(lambda job: None, Arguments, argv=["--leftover", "hunter2", "--limit=3"], unknown="ignore")
+    warned = [line for line in json_lines(capsys.readouterr().err) if line["level"] == "WARNING"]
+    assert (summary.status, [line["ignored"] for line in warned]) == ("succeeded", [["--leftover"]])
+    assert "hunter2" not in str(warned)
+    with pytest.raises(ArgumentsInvalid, match="--leftover"):
+        run(lambda job: None, Arguments, argv=["--leftover", "x"])
+
+
 def test_leaving_by_exit_zero_is_success():
     assert run(lambda job: sys.exit(0), Arguments, argv=[]).status == "succeeded"
 

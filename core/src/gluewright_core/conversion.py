@@ -22,7 +22,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import types
 import typing
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -30,7 +29,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any
 
-from gluewright_core.errors import ArgumentsDeclarationError
+from gluewright_core.parameters import choices, fields_of, holds_secret, inner_kind, is_dict, is_list, is_optional, item_kind
 from gluewright_core.secret import FORMS, Secret
 
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
@@ -54,12 +53,11 @@ def from_text(text: str, kind: Any) -> Any:
     Raises:
         Mismatch: the text does not fit the type.
     """
-    if _optional(kind):
-        return None if text == "" and _inner(kind) is not str else from_text(text, _inner(kind))
-    if _is_list(kind) and not text.lstrip().startswith("["):
-        return (
-            [_at(f"[{i}]", from_text, item.strip(), _item(kind)) for i, item in enumerate(text.split(","))] if text else []
-        )
+    if is_optional(kind):
+        return None if text == "" and inner_kind(kind) is not str else from_text(text, inner_kind(kind))
+    if is_list(kind) and not text.lstrip().startswith("["):
+        items = text.split(",") if text else []
+        return [_at(f"[{number}]", from_text, item.strip(), item_kind(kind)) for number, item in enumerate(items)]
     if _is_json(kind):
         return from_json(_decoded(text, kind), kind)
     return _scalar(text, kind)
@@ -73,8 +71,8 @@ def from_json(value: Any, kind: Any) -> Any:
     """
     if kind is Any:
         return _plain(value)
-    if _optional(kind):
-        return None if value is None else from_json(value, _inner(kind))
+    if is_optional(kind):
+        return None if value is None else from_json(value, inner_kind(kind))
     if _is_json(kind):
         return _container(value, kind)
     if isinstance(value, bool) and kind is bool:
@@ -86,92 +84,17 @@ def from_json(value: Any, kind: Any) -> Any:
 
 def expected(kind: Any) -> str:
     """Say in a few words what text fits the type."""
-    if _optional(kind):
-        return f"{expected(_inner(kind))}, or nothing"
+    if is_optional(kind):
+        return f"{expected(inner_kind(kind))}, or nothing"
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return "one of " + ", ".join(member.name for member in kind)
-    if _is_list(kind):
-        return f"a list: each item {expected(_item(kind))}"
-    if _is_dict(kind):
+        return "one of " + ", ".join(choices(kind))
+    if is_list(kind):
+        return f"a list: each item {expected(item_kind(kind))}"
+    if is_dict(kind):
         return "a JSON object"
     if dataclasses.is_dataclass(kind):
         return "a JSON object with " + ", ".join(field.name for field in dataclasses.fields(kind))
     return _SCALARS[kind][1] if kind in _SCALARS else "JSON"
-
-
-def check(kind: Any, where: str) -> None:
-    """Refuse a declared type that nothing here can read.
-
-    Raises:
-        ArgumentsDeclarationError: names the field and the types there are.
-    """
-    if kind is Any or kind in _SCALARS or (isinstance(kind, type) and issubclass(kind, Enum)):
-        return
-    if _optional(kind):
-        check(_inner(kind), where)
-    elif _is_list(kind) or _is_dict(kind):
-        check(_item(kind), where)
-    elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        fields_of(kind)
-    else:
-        raise ArgumentsDeclarationError(
-            f"{where}: no argument can be read as {type_name(kind)}; use str, int, float, bool, date, datetime, "
-            "Decimal, an Enum, Secret, X | None, list[X], dict[str, X] or a frozen dataclass"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """A field of an arguments class: its type, its text for ``--help``, and where its default comes from."""
-
-    kind: Any
-    help: str
-    field: dataclasses.Field[Any]
-
-    @property
-    def required(self) -> bool:
-        """Whether there is no default."""
-        return self.field.default is dataclasses.MISSING and self.field.default_factory is dataclasses.MISSING
-
-    def default(self) -> Any:
-        """Return the default. Only for a parameter that is not required."""
-        factory = self.field.default_factory
-        return self.field.default if factory is dataclasses.MISSING else factory()
-
-
-def fields_of(record: type) -> dict[str, Parameter]:
-    """Return the fields of a frozen dataclass by name.
-
-    Raises:
-        ArgumentsDeclarationError: it is no frozen dataclass, or a field has a type that cannot be read.
-    """
-    if not dataclasses.is_dataclass(record) or not record.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise ArgumentsDeclarationError(f"{record.__name__} is not a frozen dataclass; declare @dataclass(frozen=True)")
-    hints = typing.get_type_hints(record, include_extras=True)
-    parameters = {field.name: _parameter(field, hints[field.name]) for field in dataclasses.fields(record) if field.init}
-    for name, parameter in parameters.items():
-        check(parameter.kind, f"{record.__name__}.{name}")
-    return parameters
-
-
-def _parameter(field: dataclasses.Field[Any], hint: Any) -> Parameter:
-    notes: tuple[Any, ...] = getattr(hint, "__metadata__", ())
-    texts = [note for note in (*notes, field.metadata.get("help")) if isinstance(note, str)]
-    return Parameter(typing.get_args(hint)[0] if notes else hint, " ".join(texts), field)
-
-
-def holds_secret(kind: Any) -> bool:
-    """Say whether a value of the type is a secret or contains one, so that its text may not be shown."""
-    if kind is Secret:
-        return True
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return any(holds_secret(parameter.kind) for parameter in fields_of(kind).values())
-    return any(holds_secret(inner) for inner in typing.get_args(kind))
-
-
-def type_name(kind: Any) -> str:
-    """Return the type as its declaration reads."""
-    return kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind).replace("typing.", "")
 
 
 def _integer(text: str) -> int:
@@ -236,10 +159,10 @@ def _member(text: str, kind: type[Enum]) -> Enum:
 
 
 def _container(value: Any, kind: Any) -> Any:
-    if _is_list(kind) and isinstance(value, list):
-        return [_at(f"[{i}]", from_json, item, _item(kind)) for i, item in enumerate(value)]
-    if _is_dict(kind) and isinstance(value, dict):
-        return {key: _at(f".{key}", from_json, item, _item(kind)) for key, item in value.items()}
+    if is_list(kind) and isinstance(value, list):
+        return [_at(f"[{i}]", from_json, item, item_kind(kind)) for i, item in enumerate(value)]
+    if is_dict(kind) and isinstance(value, dict):
+        return {key: _at(f".{key}", from_json, item, item_kind(kind)) for key, item in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return _record(value, typing.cast("type", kind))
     raise _unfit(value, kind)
@@ -289,29 +212,5 @@ def _plain(value: Any) -> Any:
     return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def _optional(kind: Any) -> bool:
-    return (
-        typing.get_origin(kind) in {typing.Union, types.UnionType}
-        and len(typing.get_args(kind)) == 2
-        and type(None) in typing.get_args(kind)
-    )
-
-
-def _inner(kind: Any) -> Any:
-    return next(inner for inner in typing.get_args(kind) if inner is not type(None))
-
-
-def _is_list(kind: Any) -> bool:
-    return kind is list or typing.get_origin(kind) is list
-
-
-def _is_dict(kind: Any) -> bool:
-    return kind is dict or (typing.get_origin(kind) is dict and typing.get_args(kind)[0] is str)
-
-
 def _is_json(kind: Any) -> bool:
-    return kind is Any or _is_list(kind) or _is_dict(kind) or dataclasses.is_dataclass(kind)
-
-
-def _item(kind: Any) -> Any:
-    return typing.get_args(kind)[-1] if typing.get_args(kind) else Any
+    return kind is Any or is_list(kind) or is_dict(kind) or dataclasses.is_dataclass(kind)

@@ -1,7 +1,7 @@
 """The parameters that Glue itself passes to a job, beside the job's own arguments.
 
-Names from the AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs" and "Getting and setting workflow run
-properties", and from the public `awsglue` package.
+Three groups: the documented names; names that begin like documented ones, so that a switch that Glue adds next year does
+not fail a job that runs today; and, only on Glue, every other name of Glue's form.
 """
 
 from __future__ import annotations
@@ -9,49 +9,40 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
-# Families, so that a switch that Glue adds next year does not fail a job that runs today.
+READ_ON = date(2026, 11, 30)
+"""When the lists below were last compared with their sources."""
+
+# AWS Glue Developer Guide, "Using job parameters in AWS Glue jobs", "Using Python virtual environments with AWS Glue" and
+# "Logging for AWS Glue jobs".
+_OF_THE_GUIDE = """
+    additional-python-modules auto-scale-within-microbatch class conf continuous-log-conversionPattern
+    continuous-log-logGroup continuous-log-logStreamPrefix custom-logGroup-prefix custom-logStream-prefix
+    customer-driver-env-vars customer-executor-env-vars datalake-formats debug disable-proxy-v2
+    enable-auto-scaling enable-continuous-cloudwatch-log enable-continuous-log-filter enable-glue-datacatalog
+    enable-job-insights enable-lakeformation-fine-grained-access enable-metrics enable-observability-metrics
+    enable-rename-algorithm-v2 enable-s3-parquet-optimized-committer enable-spark-ui encryption-type endpoint
+    executor-cores extra-files extra-jars extra-py-files job-bookmark-from job-bookmark-option job-bookmark-to
+    job-language mode python-modules-installer-option python-virtual-env
+    python-virtual-env-storage-prefix python-virtual-env-version scriptLocation spark-event-logs-path TempDir
+    use-postgres-driver user-jars-first JOB_NAME
+"""
+# In none of these lists: the public `awsglue` package, "Getting and setting workflow run properties", Python shell jobs,
+# the shuffle manager, and what the console writes into a job.
+_FROM_ELSEWHERE = """
+    JOB_ID JOB_RUN_ID SECURITY_CONFIGURATION WORKFLOW_NAME WORKFLOW_RUN_ID RedshiftTempDir continuation-option
+    disable-proxy enable-data-lineage job-insights-byo-rules library-set write-shuffle-files-to-s3
+    write-shuffle-spills-to-s3
+"""
+NAMES = frozenset(_OF_THE_GUIDE.split()) | frozenset(_FROM_ELSEWHERE.split())
+
 # Only names with dashes, which are Glue's style, so that a misspelt argument of the job's own is not taken for one.
-_FAMILIES = re.compile(r"(enable|continuous-log|custom-log\w+|job-bookmark|datalake|write-shuffle)(-\w+)+|GLUE_\w+")
-
-NAMES = frozenset(
-    {
-        "JOB_NAME",
-        "JOB_ID",
-        "JOB_RUN_ID",
-        "SECURITY_CONFIGURATION",
-        "WORKFLOW_NAME",
-        "WORKFLOW_RUN_ID",
-        "TempDir",
-        "RedshiftTempDir",
-        "additional-python-modules",
-        "auto-scale-within-microbatch",
-        "class",
-        "conf",
-        "continuation-option",
-        "customer-driver-env-vars",
-        "customer-executor-env-vars",
-        "datalake-formats",
-        "debug",
-        "disable-proxy",
-        "disable-proxy-v2",
-        "encryption-type",
-        "executor-cores",
-        "extra-files",
-        "extra-jars",
-        "extra-py-files",
-        "job-bookmark-from",
-        "job-bookmark-option",
-        "job-bookmark-to",
-        "job-language",
-        "mode",
-        "python-modules-installer-option",
-        "scriptLocation",
-        "spark-event-logs-path",
-        "use-postgres-driver",
-        "user-jars-first",
-    }
+_FAMILIES = re.compile(
+    r"(additional|auto-scale|continuous-log|custom-log\w+|customer|datalake|disable|enable|extra|glue|job|python|spark"
+    r"|user-jars|write-shuffle)(-\w+)+|GLUE_\w+"
 )
+_FORM = re.compile(r"[a-z0-9]+(-\w+)+")
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,8 @@ class GlueParameters:
         bookmark_option: ``--job-bookmark-option``, also under its older name ``--continuation-option``.
         bookmark_from: ``--job-bookmark-from``, with a paused bookmark.
         bookmark_to: ``--job-bookmark-to``, with a paused bookmark.
-        every: all of Glue's parameters that were given, by name without the dashes.
+        every: all of Glue's parameters that were given and are documented or begin like a documented one, by name without
+            the dashes.
     """
 
     job_name: str | None = None
@@ -105,5 +97,10 @@ class GlueParameters:
 
 
 def is_glues(name: str) -> bool:
-    """Say whether Glue gives this parameter a meaning of its own; ``name`` without the leading dashes."""
+    """Return whether Glue documents this parameter or ones that begin like it; ``name`` without the leading dashes."""
     return name in NAMES or _FAMILIES.fullmatch(name) is not None
+
+
+def has_glues_form(name: str) -> bool:
+    """Return whether the name is written as Glue writes its own: words joined by dashes, such as ``job-language``."""
+    return _FORM.fullmatch(name) is not None

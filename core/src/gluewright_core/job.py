@@ -23,17 +23,16 @@ import os
 import re
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gluewright_core import session as sessions
-from gluewright_core.arguments import CommandLine, read_command_line
-from gluewright_core.errors import ArgumentsInvalid, GluewrightError
+from gluewright_core.arguments import CommandLine, Unknown, read_command_line
+from gluewright_core.errors import ArgumentsInvalid
+from gluewright_core.explaining import described, explain_errors_in_one_line, frames
 from gluewright_core.logs import RunIdentity, logging_for
 from gluewright_core.progress import Meter, metering, watching_spark
 from gluewright_core.secret import masked
@@ -140,14 +139,17 @@ def run(
     argv: Sequence[str] | None = None,
     on_failure: Sequence[Hook[A]] = (),
     conf: Mapping[str, str] | None = None,
+    unknown: Unknown = "refuse",
 ) -> RunSummary:
     """Run a job: read its arguments, call ``main``, check the counts, commit on Glue, and tell how it went.
 
     Beside the job's own arguments a run understands ``--run_id`` (the logical run; without it Glue's, or a new one that
-    sorts by time), ``--summary`` (where to write the counts as JSON) and ``--help``.
+    sorts by time), ``--summary`` (where to write the counts as JSON), ``--verbose`` and ``--help``. A job that declares
+    one of the first three has it for itself.
 
-    Run as a script (``argv`` is None), an error of gluewright's own ends the process with one line that says what to do
-    instead of a traceback: with status 2 for wrong arguments, else 1. Other errors show their traceback and status 1.
+    Run as a script (``argv`` is None), an error of gluewright's own, or a common one of Spark, Java or boto3, ends the
+    process with one line instead of a traceback: with status 2 for wrong arguments, else 1. Other errors show their
+    traceback without the stack of the JVM, and status 1. With ``--verbose`` everything is shown.
 
     Args:
         main: the job.
@@ -156,6 +158,8 @@ def run(
         on_failure: called with the job and the error when the run fails, also when it is interrupted. A hook that fails
             is logged and hides neither the error nor the other hooks.
         conf: Spark settings for a session that is started outside Glue.
+        unknown: ``refuse`` fails a run with arguments that are neither the job's nor Glue's; ``ignore`` logs their names and
+            goes on, for a job that is started with the leftovers of another one.
 
     Returns:
         The summary of a run that succeeded.
@@ -167,10 +171,14 @@ def run(
     """
     if argv is None:
         explain_errors_in_one_line()
-    line = read_command_line(sys.argv[1:] if argv is None else argv, arguments)
+    line = read_command_line(sys.argv[1:] if argv is None else argv, arguments, unknown=unknown)
+    if argv is None and line.options.verbose:
+        explain_errors_in_one_line(verbose=True)
     identity = _identity(line, main)
     with logging_for(identity) as log:
         job = Job(line, identity, log, conf)
+        if line.ignored:
+            log.warning("ignored %s: no argument of this job", ", ".join(line.ignored), extra={"ignored": line.ignored})
         try:
             _succeed(job, main, line.options.summary)
         except BaseException as error:
@@ -224,7 +232,7 @@ def _attempt(job: Job[A], what: str, act: Callable[[], object]) -> None:
 
 def _finish(summary: RunSummary, error: BaseException | None) -> None:
     summary.status = "succeeded" if error is None else "failed"
-    summary.error = None if error is None else masked(f"{type(error).__name__}: {error}")
+    summary.error = None if error is None else masked(described(error))
     summary.finished = datetime.now(UTC)
 
 
@@ -237,8 +245,8 @@ def _tell(job: Job[A], error: BaseException | None) -> None:
     if error is None:
         job.log.info("succeeded after %.1f s", seconds, extra=details)
     else:
-        # As a field: a terminal gets the traceback, or the line that stands for it, when the process ends.
-        details["exception"] = "".join(traceback.format_exception(error))
+        # As a field: the traceback, or the line that stands for it, is printed when the process ends.
+        details["exception"] = frames(error)
         job.log.error("failed after %.1f s (%s)", seconds, type(error).__name__, extra=details)
 
 
@@ -264,31 +272,3 @@ def _script_name(main: Main[A]) -> str:
     # With `python -m package.job` the module's own name says more than its file's.
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec.name if spec is not None else Path(sys.argv[0]).stem or "job"
-
-
-def explain_errors_in_one_line() -> None:
-    """Have this process end with one line instead of a traceback when an error of gluewright's own ends it.
-
-    `run` does so for a script; a launcher that does something before it calls this first.
-    """
-    if sys.excepthook is _explain:
-        return
-    global _usual  # noqa: PLW0603 - there is one hook per process
-    _usual = sys.excepthook
-    sys.excepthook = _explain
-
-
-def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if isinstance(error, GluewrightError):
-        sys.stderr.write(f"error: {masked(str(error))}\n")
-        if isinstance(error, ArgumentsInvalid):
-            raise SystemExit(2)
-        return
-    shown = "".join(traceback.format_exception(kind, error, trace))
-    if masked(shown) == shown:
-        _usual(kind, error, trace)
-    else:
-        sys.stderr.write(masked(shown))
-
-
-_usual = sys.excepthook

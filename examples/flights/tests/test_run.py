@@ -13,7 +13,7 @@ def test_help_explains_the_example_the_workspace_and_every_argument():
     said = run.stdout
     arguments = "landing warehouse report catalog database from to state exports share_key workspace run_id summary"
     for argument in arguments.split():
-        assert f"\n--{argument} " in said
+        assert f"\n  --{argument} " in said
     for word in ("hatch run flights --catalog iceberg", "<workspace>/landing", "on_time.svg", "remove the workspace"):
         assert word in said
     assert all(len(line) < 160 for line in said.splitlines())

@@ -62,6 +62,16 @@ def landing(tmp_path, catalog):
     return Landing(tmp_path, catalog)
 
 
+def test_a_source_without_objects_that_nobody_knows_is_no_answer_of_diff(tmp_path, capsys):
+    line = [f"--state={tmp_path}/state", "--consumer=delays", f"--source={tmp_path}/nope"]
+    assert command(["diff", *line]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == (
+        "",
+        f"error: file://{tmp_path}/nope: there are no objects here, and the ledger knows none; look at --source\n",
+    )
+
+
 def test_each_file_is_in_the_table_once_and_late_ones_too(spark, landing, capsys):
     landing.put("dt=2013-02-01/a.csv", "UA,1")
     landing.put("dt=2013-02-02/odd [1]*{x}?.csv", "DL,2")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -73,3 +75,29 @@ def test_a_query_becomes_a_file_for_each_carrier(flights, tmp_path):
     assert found == {"carrier=UA": "day,late\n2013-02-01,3\n", "carrier=AA": "day,late\n2013-02-02,\n"}
     with pytest.raises(NotWritten, match="late.csv exists"):
         run(main, Arguments, argv=[*arguments, "--existing=refuse"])
+
+
+@pytest.fixture
+def without_boto3(tmp_path, monkeypatch):
+    """Runs the job as a program, on a Python that has no boto3."""
+    for name in ("boto3", "botocore"):
+        (tmp_path / "path").mkdir(exist_ok=True)
+        (tmp_path / "path" / f"{name}.py").write_text(f"raise ModuleNotFoundError('no {name}', name='{name}')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    program = [sys.executable, "-m", "gluewright_single_file_output.job"]
+    return lambda *argv: subprocess.run([*program, *argv], capture_output=True, text=True, cwd=tmp_path)
+
+
+def test_without_boto3_the_job_shows_its_help_and_writes_into_a_folder(without_boto3, tmp_path):
+    shown = without_boto3("--help")
+    assert (shown.returncode, "--target" in shown.stdout) == (0, True), shown.stderr
+    done = without_boto3("--source=SELECT 1 AS id", f"--target={tmp_path}/one.csv")
+    assert (done.returncode, (tmp_path / "one.csv").read_text()) == (0, "id\n1\n"), done.stderr
+
+
+def test_without_boto3_a_target_in_s3_says_what_to_install(without_boto3):
+    done = without_boto3("--source=SELECT 1 AS id", "--target=s3://exports/one.csv")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: s3://exports/one.csv: s3:// needs boto3: pip install boto3; Glue has it"
+    assert "Traceback" not in done.stderr

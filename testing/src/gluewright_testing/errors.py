@@ -19,3 +19,7 @@ class RowsInvalid(GluewrightError):  # noqa: N818
 
 class ClusterNotStarted(GluewrightError):  # noqa: N818
     """The master and workers of a cluster on this machine did not come up."""
+
+
+class FaultProxyError(GluewrightError):
+    """A fault proxy is asked for a server that is not on this machine, or for a kind of fault that it does not have."""

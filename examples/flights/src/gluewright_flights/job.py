@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from gluewright_core.dataset import Dataset, Saved, open_dataset
 from gluewright_core.effects import effect
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.schema import Contract
 from gluewright_core.secret import Secret
 from gluewright_core.storage import open_storage
@@ -63,15 +64,17 @@ class Arguments:
     leave out none of the days that they tell about. The feed is merged whole, because events come late.
     """
 
-    landing: Annotated[str, "The landing zone: a folder or s3:// URI with flights/dt=<day>/ and reference/."]
-    warehouse: Annotated[str, "Where the tables' files go: a folder or s3:// URI. Iceberg's catalog has its own."]
-    report: Annotated[str, "Where the chart on_time.svg goes: a folder or s3:// URI."]
+    landing: Annotated[str, LOCATION, "The landing zone: a folder or s3:// URI with flights/dt=<day>/ and reference/."]
+    warehouse: Annotated[str, LOCATION, "Where the tables' files go: a folder or s3:// URI. Iceberg's catalog has its own."]
+    report: Annotated[str, LOCATION, "Where the chart on_time.svg goes: a folder or s3:// URI."]
     catalog: Annotated[Catalog, "parquet (partitions switched in the catalog), iceberg or delta."] = Catalog.parquet
     database: Annotated[str, "The tables' database; for iceberg <catalog>.<database>."] = "flights"
     from_: Annotated[date | None, "The first day to publish; without it the first that has landed."] = None
     to: Annotated[date | None, "The last day to publish; without it the last that has landed."] = None
-    state: Annotated[str | None, "Where the ledger of files that were read is; with it a run takes only new ones."] = None
-    exports: Annotated[str | None, "Where on_time_<month>.csv goes: a folder or s3:// URI."] = None
+    state: Annotated[
+        str | None, LOCATION, "Where the ledger of files that were read is; with it a run takes only new ones."
+    ] = None
+    exports: Annotated[str | None, LOCATION, "Where on_time_<month>.csv goes: a folder or s3:// URI."] = None
     share_key: Annotated[
         Secret | None, "Where the key of tokens lies; with it flights_shared and planes_shared are made."
     ] = None

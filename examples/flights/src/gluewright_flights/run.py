@@ -16,7 +16,8 @@ from secrets import token_bytes
 from typing import Annotated
 
 from gluewright_core.arguments import parse
-from gluewright_core.job import explain_errors_in_one_line, run
+from gluewright_core.explaining import explain_errors_in_one_line
+from gluewright_core.job import run
 from gluewright_flights.job import Arguments, Catalog, main
 from gluewright_flights.landing import land
 from gluewright_testing.java import ensure_java

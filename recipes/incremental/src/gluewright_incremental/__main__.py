@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gluewright_core.errors import GluewrightError
+from gluewright_core.explaining import one_line
 from gluewright_core.storage import open_storage
 from gluewright_incremental import by_hand
 from gluewright_incremental.by_hand import ByHandRefused, Changed, Note
 from gluewright_incremental.document import Ledger
 from gluewright_incremental.incremental import Incremental
-from gluewright_incremental.ledger import IncrementalError
 from gluewright_incremental.shelf import Plan, Shelf
 from gluewright_incremental.watermark import Watermark
 
@@ -33,8 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     try:
         told = COMMANDS[asked.command](asked)
-    except (GluewrightError, IncrementalError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except Exception as error:
+        line = one_line(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"error: {line}\n")
         return 1
     sys.stdout.write(f"{told if isinstance(told, str) else json.dumps(told, indent=1, ensure_ascii=False)}\n")
     return 0
@@ -79,7 +81,11 @@ def _plan(asked: argparse.Namespace) -> Plan:
 
 
 def _diff(asked: argparse.Namespace) -> Any:
-    return by_hand.difference(_incremental(asked))
+    found = by_hand.difference(_incremental(asked))
+    source = open_storage(asked.source)
+    if not any(found.values()) and next(iter(source.list_objects()), None) is None:
+        raise ByHandRefused(f"{source.uri}: there are no objects here, and the ledger knows none; look at --source")
+    return found
 
 
 def _rewind(asked: argparse.Namespace) -> Any:

@@ -1,4 +1,5 @@
 # gluewright-pii-masking 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Find and hide personal data inside free text, in native expressions, with checksums where there are any.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.schema.files import form_of, load_contract, read_text, yaml_document
 from gluewright_core.secret import Secret
 from gluewright_core.tables import ALL, Kind, Replace, TableSpec, open_table
@@ -66,7 +67,7 @@ class Arguments:
     old_key: Annotated[Secret | None, "The key until now; the pairs of old and new tokens become <target>_rotation."] = None
     old_key_id: Annotated[str, "The name of the key until now."] = "k0"
     vault: Annotated[str, "The table that keeps vault tokens: database.table."] = ""
-    vault_location: Annotated[str, "Folder of the vault's files; iceberg may leave it to its catalog."] = ""
+    vault_location: Annotated[str, LOCATION, "Folder of the vault's files; iceberg may leave it to its catalog."] = ""
     leak_check: Annotated[LeakCheck, "Search the masked rows for plain values, and publish none if there are some."] = (
         LeakCheck.none
     )
@@ -77,7 +78,7 @@ class Arguments:
     leak_fraction: Annotated[float, "With sampled: how much of the masked rows is searched."] = 0.01
     contract: Annotated[str, "Path of the source's contract, if the policy goes by tags that the data does not carry."] = ""
     partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
-    location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
+    location: Annotated[str, LOCATION, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
     catalog: Annotated[Kind, "How the table is kept."] = Kind.PARQUET
     replace: Annotated[Replace, "The whole table, or the partitions that have rows now."] = ALL
 

@@ -1,4 +1,5 @@
 # gluewright-pii-masking 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Find plain values that came through masking: whole, or inside other texts.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.

@@ -1,4 +1,5 @@
 # gluewright-pii-masking 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Mask personal data by a policy that names every column, in native Spark expressions and one pass.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.

@@ -1,4 +1,5 @@
 # gluewright-pii-masking 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Tell how easily people are found again in masked rows, by columns that anyone may know of them.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.

@@ -1,4 +1,5 @@
 # gluewright-pii-masking 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Keep random tokens for values in a table, the vault, and exchange them with the look-ups that masking leaves.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.

@@ -1,4 +1,5 @@
 # gluewright-reprocessing 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """New rows of a partition beside its old ones, and whether they may take their place.
 
 :func:`diff` pairs rows by key and says of each what became of it; :func:`counted` makes figures of that that add up.

@@ -12,6 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.storage import open_storage, parent_uri
 from gluewright_core.tables.partitions import value_text
 from gluewright_core.tables.sql import sql_text
@@ -65,7 +66,7 @@ class Arguments:
     )
     code: Annotated[str, "The code's version; by default of the query's text."] = ""
     redo_unchanged: Annotated[bool, "Redo also what was published from the same inputs by the same code."] = False
-    state: Annotated[str, "The folder of the ledger; by default the one beside the table's."] = ""
+    state: Annotated[str, LOCATION, "The folder of the ledger; by default the one beside the table's."] = ""
 
 
 def main(job: Job[Arguments]) -> None:

@@ -1,4 +1,5 @@
 # gluewright-reprocessing 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Which partitions to redo, and how far each has come.
 
 A partition is named by its columns' values as text, ``{"dt": "2013-02-03"}``, None for NULL. Each partition of a run has an

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from gluewright_core.effects import effect
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_single_file_output.single_file import (
     Csv,
     Format,
@@ -43,7 +44,9 @@ class Arguments:
     """Writes a table, or what a query selects, as one file or one for each group, each with a control file beside it."""
 
     source: Annotated[str, "A table such as database.table, or a query that begins with SELECT or WITH."]
-    target: Annotated[str, "The file, such as s3://bucket/exports/{as_of:%Y-%m}/on_time.csv.gz; its ending says the format."]
+    target: Annotated[
+        str, LOCATION, "The file, such as s3://bucket/exports/{as_of:%Y-%m}/on_time.csv.gz; its ending says the format."
+    ]
     as_of: Annotated[date | None, "The day that {as_of} in the name stands for."] = None
     values: Annotated[dict[str, str], "More values for the name."] = field(default_factory=dict)
     by: Annotated[list[str], "Columns: a file for each group of rows that agree in them, which the name has in braces."] = (
@@ -52,7 +55,9 @@ class Arguments:
     without_by: Annotated[bool, "Leave the columns of --by out of the files."] = False
     order_by: Annotated[list[str], "The columns to sort by; ties by all others."] = field(default_factory=list)
     existing: Annotated[Existing, "What becomes of a file of that name."] = Existing.overwrite
-    staging: Annotated[str | None, "Where parts wait; by default _gluewright/ in the bucket or a hidden folder."] = None
+    staging: Annotated[
+        str | None, LOCATION, "Where parts wait; by default _gluewright/ in the bucket or a hidden folder."
+    ] = None
     sha256: Annotated[bool, "Compute the file's digest; on S3 the driver reads it once, as a stream."] = True
     separator: Annotated[str, "csv: between values; by default what the ending says."] = ""
     header: Annotated[bool, "csv: whether the first line has the names."] = True

@@ -1,4 +1,5 @@
 # gluewright-single-file-output 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Write a DataFrame as one file with an exact name: at once or not at all, and in parallel.
 
 All tasks write parts under a staging prefix. The parts are joined where they lie: on S3 by a multipart upload whose parts
@@ -30,8 +31,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, TypeVar, Union
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from pyspark import StorageLevel
 from pyspark.sql import Observation
 from pyspark.sql import functions as F
@@ -53,7 +52,17 @@ from pyspark.sql.types import (
 )
 
 if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError, ClientError
     from pyspark.sql import Column, DataFrame
+else:
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ModuleNotFoundError:  # Only targets on S3 need boto3.
+
+        class ClientError(Exception):
+            """Never raised: without boto3 there are no targets on S3."""
+
+        BotoCoreError = ClientError
 
 Format = Union["Csv", "JsonLines", "Text", "Parquet"]
 Existing = Literal["overwrite", "refuse", "keep_version"]
@@ -339,7 +348,7 @@ def write_file_per_group(
     content = [column for column in rows.columns if not (without and column in by)]
     kind.check(rows.select([_column(rows, column) for column in content]).schema, template)
     run = run or uuid.uuid4().hex
-    client = client or (boto3.client("s3") if template.startswith("s3") else None)
+    client = client or (_s3_client(template) if template.startswith("s3") else None)
     common = _open(_common_name(template), staging and f"{staging.rstrip('/')}/common", run, "overwrite", client, effect)
     with _explained(template), _kept(rows, wanted=True):
         common.prepare()
@@ -1003,7 +1012,7 @@ class _Bucket(_Place):
         self._object = {"Bucket": bucket, "Key": key}
         self._scheme, self._staging, self._root = found[1], found[2], f"{found[3]}/"
         self._own = f"{self._root}{run}/"
-        self._s3: Any = client or boto3.client("s3")
+        self._s3: Any = client or _s3_client(target)
         self._upload: dict[str, Any] | None = None
         self._done: list[dict[str, Any]] = []
         self._small: bytes | None = None
@@ -1264,6 +1273,14 @@ class _Bucket(_Place):
 def _upload_id(key: str) -> str:
     folder, _, name = key.rpartition("/")
     return name if folder.endswith("/upload") else ""
+
+
+def _s3_client(target: str) -> Any:
+    try:
+        import boto3  # noqa: PLC0415 - files in a folder need no boto3
+    except ModuleNotFoundError:
+        raise TargetUnsupported(f"{target}: s3:// needs boto3: pip install boto3; Glue has it") from None
+    return boto3.client("s3")
 
 
 def _code(error: ClientError | BotoCoreError) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pyspark.sql import DataFrame
 
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.tables import ALL, Kind, TableSpec, open_table
 from gluewright_{{recipe}}.{{heart}} import newest_per_key
 
@@ -16,8 +17,8 @@ from gluewright_{{recipe}}.{{heart}} import newest_per_key
 class Arguments:
     """What the job is told."""
 
-    source: Annotated[str, "Folder of Parquet files with every version of every row."]
-    target: Annotated[str, "Folder that gets one row per key. Its old content is replaced."]
+    source: Annotated[str, LOCATION, "Folder of Parquet files with every version of every row."]
+    target: Annotated[str, LOCATION, "Folder that gets one row per key. Its old content is replaced."]
     key: Annotated[list[str], "The columns that identify a thing."]
     newest_by: Annotated[list[str], "The columns that order its versions, the most important first."]
 

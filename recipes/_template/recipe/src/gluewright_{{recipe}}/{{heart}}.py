@@ -1,4 +1,5 @@
 # {{distribution}} 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Keep the newest row of every key, whatever order the rows come in."""
 
 from __future__ import annotations
