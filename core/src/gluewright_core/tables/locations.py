@@ -61,7 +61,7 @@ class Locations:
         expected = last_changes(plans)
         known: dict[Values, list[str | None]] = {}
         for change in (change for plan in plans for change in plan.changes):
-            known.setdefault(change.partition, []).extend((change.before, change.after))
+            known.setdefault(change.partition, []).append(change.after)  # what a request of the plan may set
         late: list[PartitionChange] = []
         unexplained: list[PartitionChange] = []
         for partition, change in expected.items():
