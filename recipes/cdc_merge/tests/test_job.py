@@ -28,6 +28,7 @@ def arguments(catalog, tmp_path):
             "--keys=id",
             "--partition_by=city",
             f"--location=file://{tmp_path}/customers",
+            "--max_quarantine_share=1",
             *more,
         ]
 

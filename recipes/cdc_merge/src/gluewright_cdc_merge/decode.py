@@ -282,7 +282,7 @@ def debezium_flattened(
     op, deleted = (f"CAST({row(name)} AS STRING)" for name in ("__op", "__deleted"))
     kind = f"CASE WHEN {deleted} = 'true' THEN 'd' ELSE coalesce({op}, CASE {deleted} WHEN 'false' THEN 'u' END) END"
     tombstone, row_text, partial = row.null, "", f"{kind} = 'u'"
-    has_position = POSITION in records.columns and not sequence_by
+    has_position = POSITION in records.columns and row.text and not sequence_by
     if value and row.text:
         tombstone = f"{row.null} OR ({op} IS NULL AND {deleted} IS NULL AND {_payload_is_null(row, _quoted(value))})"
         row_text = f"CAST({_quoted(value)} AS STRING)"
@@ -340,7 +340,8 @@ def dms(
     before = {name: _quoted(f"BI_{name}") for name in keys} if has_before else {}
     others = [name for name in names if name.lower() not in _known_to_dms(columns, sequence_by)]
     broken = [UNREADABLE] if UNREADABLE in records.columns else []
-    broken += [f"if({MALFORMED} IS NULL, NULL, 'its fields are not those of its file')"] if MALFORMED in records.columns else []
+    if MALFORMED in records.columns:
+        broken.append(f"if({MALFORMED} IS NULL, NULL, 'its fields are not those of its file')")
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
         *_ARRIVAL.intersection(records.columns),
         "_sequence",
@@ -487,7 +488,8 @@ def _parsed(
 ) -> tuple[DataFrame, _Image]:
     """Parse records once: the fields as the column ``_feed``, what Connect says of types as ``_types``."""
     if value is None:
-        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(_told_by(records)), records.select(*map(_quoted, _told_by(records))).schema)
+        mine = records.select(*map(_quoted, _told_by(records)))
+        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(mine.columns), mine.schema)
     kind = _type_of(records, value)
     if isinstance(kind, StructType):
         whole = _Image(_quoted(value), kind)
@@ -549,10 +551,10 @@ def _unnamed(row: _Image, columns: StructType, row_text: str) -> str:
         names = row.type.names if isinstance(row.type, StructType) else []
         known = {name.lower() for name in columns.names}
         return _named_where_set([n for n in names if n.lower() not in known and not n.startswith("__")], of=row.sql)
-    known = ", ".join(map(_literal, columns.names))
+    named = ", ".join(map(_literal, columns.names))
     # The schema has the names already, where there is one.
     every = f"CASE WHEN _types IS NULL THEN json_object_keys({row_text}) ELSE _types.field END"
-    found = f"filter({every}, n -> n NOT IN ({known}) AND NOT startswith(n, '__'))"
+    found = f"filter({every}, n -> n NOT IN ({named}) AND NOT startswith(n, '__'))"
     return f"CASE WHEN {row.sql} IS NOT NULL THEN {found} END"
 
 
@@ -572,7 +574,8 @@ def _named_where_set(names: Sequence[str], of: str = "") -> str:
 
 def _not_utf8(value: str, record: _Image) -> str:
     """Return a branch of CASE for bytes that are not UTF-8, which Spark would replace by U+FFFD without a word."""
-    return f"WHEN {_invalid(f'CAST({value} AS STRING)')} THEN {_literal(_NOT_UTF8)}" if record.text else "WHEN false THEN NULL"
+    invalid = _invalid(f"CAST({value} AS STRING)") if record.text else "false"
+    return f"WHEN {invalid} THEN {_literal(_NOT_UTF8)}"
 
 
 _NOT_UTF8 = "it has bytes that are not UTF-8; original is its base64"
@@ -636,7 +639,7 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
     if unknown := [name for name in keys if name not in wanted]:
         raise FeedUnsupported(f"the key {', '.join(unknown)} is not among the columns; they are {', '.join(wanted)}")
     number = {name: n for n, name in enumerate(wanted)}
-    pii = {field.name for field in columns if _has_pii(field)}
+    pii = {field.name for field in columns if has_pii(field)}
 
     # As few columns as can be: each is copied from stage to stage.
     left = {name: _placeholder(feed, how, name, kind) for name, kind in wanted.items()}
@@ -1059,7 +1062,8 @@ def _plain_type(kind: DataType) -> DataType:
     return StringType() if isinstance(kind, CharType | VarcharType) else kind
 
 
-def _has_pii(field: StructField) -> bool:
+def has_pii(field: StructField) -> bool:
+    """Return whether a column, or a field in it, is tagged ``pii``: quarantine withholds its values."""
     kinds, tags = [field.dataType], field.metadata.get("tags") or ()
     inside: list[StructField] = []
     while kinds:
@@ -1070,7 +1074,7 @@ def _has_pii(field: StructField) -> bool:
                 kinds += [kind.keyType, kind.valueType]
             case StructType() as kind:
                 inside += kind
-    return "pii" in tags or any(map(_has_pii, inside))
+    return "pii" in tags or any(map(has_pii, inside))
 
 
 def _type_of(records: DataFrame, name: str) -> DataType:
