@@ -86,7 +86,7 @@ MALFORMED = "_malformed"
 """The column, if the records have it, with the text of a line whose fields are not those of its file; see :func:`dms`."""
 UNREADABLE = "_gw_unreadable"
 """The column, if the records have it, with the reason why a line cannot be read at all; see :func:`dms`."""
-LINE = "_gw_line"
+LINE = "_gw_message"
 """The column, if the records have it, with the line that a message was read from: quarantine shows it."""
 POSITION = "_gw_position"
 """The column, if the records have it, with the place of a record in its file; see :func:`debezium_flattened`."""
@@ -812,7 +812,11 @@ def _original(frame: DataFrame, feed: _Feed, pii: set[str]) -> str:
         return "CAST(_original AS STRING)" if is_json else _json("_original")
     images = [image for image in (feed.before, feed.after) if image]
     shown = {image.sql.strip("_"): _masked(image, pii) for image in images}
-    told = _json(_struct_of({"op": "_kind", **shown, "sequence": "_sequence"}))
+    kind = frame.schema["_sequence"].dataType
+    # The place in a task's input is another one in another run, and quarantine holds a record once.
+    names = [name for name in kind.names if name != "_gw_line"] if isinstance(kind, StructType) else []
+    sequence = _struct_of({name: f"_sequence.{_quoted(name)}" for name in names})
+    told = _json(_struct_of({"op": "_kind", **shown, "sequence": sequence}))
     return f"CASE WHEN _broken IS NULL THEN {told} ELSE '(withheld)' END"
 
 

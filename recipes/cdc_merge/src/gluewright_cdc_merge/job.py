@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
-from pyspark.sql import functions as F
+from pyspark.errors import AnalysisException
 from pyspark.sql.types import StructType
 
-from gluewright_cdc_merge.audit import audit
-from gluewright_cdc_merge.decode import POSITION, TOMBSTONE, Decoded, debezium, debezium_flattened, dms, has_pii, plain
+from gluewright_cdc_merge.decode import POSITION, Decoded, debezium, debezium_flattened, dms, has_pii, plain
 from gluewright_cdc_merge.dms_order import PATH, Files, list_files, number_lines, order_by, position_of_ties, with_place
 from gluewright_cdc_merge.files import came, read_csv, read_parquet, read_text
 from gluewright_cdc_merge.merge import kept
@@ -20,9 +18,15 @@ from gluewright_cdc_merge.messages import place_deletes, read_messages
 from gluewright_cdc_merge.preflight import check_arguments, check_database, names_of, parse_columns
 from gluewright_cdc_merge.publish import open_target
 from gluewright_cdc_merge.quarantine import save_quarantine
-from gluewright_cdc_merge.ties import RULE, quarantine_ties
+from gluewright_cdc_merge.report import (
+    count_records,
+    log_audit,
+    log_unnamed,
+    refuse_too_many,
+)
+from gluewright_cdc_merge.ties import quarantine_ties
 from gluewright_core.dataset import quarantine_spec
-from gluewright_core.errors import ArgumentsInvalid, GluewrightError, StorageError
+from gluewright_core.errors import ArgumentsInvalid, StorageError
 from gluewright_core.job import Job, run
 from gluewright_core.schema.files import load_contract
 from gluewright_core.tables import Kind, open_table
@@ -63,18 +67,6 @@ class TimeUnit(Enum):
 
 JSON = (Format.debezium_json, Format.debezium_flattened_json)
 DMS = (Format.dms_csv, Format.dms_parquet)
-
-
-MOST_FIELDS = 20
-"""How many unknown fields are named."""
-
-
-class TooManyQuarantined(GluewrightError):  # noqa: N818
-    """More records cannot be decoded than the job accepts. Nothing was published."""
-
-
-class SeveralTables(GluewrightError):  # noqa: N818
-    """The files have changes of several tables. Nothing was published."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +115,16 @@ def main(job: Job[Arguments]) -> None:
             step.add(read=0, written=0, quarantined=0)
             job.log.info("there are no files in %s", asked.source)
             return
-        lazy = decode(load_records(job), asked, columns)
+        try:
+            lazy = decode(load_records(job), asked, columns)
+        except AnalysisException as error:
+            reason = str(error).partition("\n")[0]
+            raise ArgumentsInvalid(f"the records have not what --sequence_by or --op name: {reason}") from None
         decoded = Decoded(kept(without_ties(lazy.records, files, asked, columns)))
-        records = count_records(decoded, asked)
+        records = count_records(decoded, asked, placed=is_placed(asked))
         if records.pop("unplaced", 0):
             decoded = Decoded(kept(place_deletes(decoded.records)))
-            records = count_records(decoded, asked)
+            records = count_records(decoded, asked, placed=is_placed(asked))
             records.pop("unplaced", 0)
         unnamed = records.pop("unnamed", 0)
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
@@ -224,69 +220,9 @@ def columns_of(asked: Arguments) -> StructType:
         raise ArgumentsInvalid(f"--columns: {asked.columns} cannot be read: {error}") from None
 
 
-def count_records(decoded: Decoded, asked: Arguments) -> dict[str, int]:
-    """Count changes, quarantined and ignored records; refuse changes of several tables if they were not asked for.
-
-    ``unnamed`` are records with fields that are no columns, ``unplaced`` deletes whose place in the order is not known yet.
-    """
-    records = decoded.records
-    table = "table" if "table" in records.columns else "CAST(NULL AS STRING) AS table"
-    fields = "size(fields) > 0" if "fields" in records.columns else "false"
-    unplaced = f"kind = '{TOMBSTONE}' AND sequence.commit IS NULL AND what = 'change'" if is_placed(asked) else "false"
-    sizes = records.selectExpr("what", table, "record", f"{fields} AS unnamed", f"{unplaced} AS unplaced")
-    grouped = sizes.groupBy("what", "table")
-    found = grouped.agg(
-        F.sum("record").alias("count"),
-        F.count_if(F.col("unnamed")).alias("unnamed"),
-        F.count_if(F.col("unplaced")).alias("unplaced"),
-    ).collect()
-    tables = sorted({row["table"] for row in found if row["what"] == "change" and row["table"]})
-    if len(tables) > 1 and not asked.source_tables:
-        raise SeveralTables(
-            f"{asked.source} has changes of several tables: {', '.join(tables)}; name in --source_tables those that belong "
-            f"in {asked.target}"
-        )
-    counted: Counter[str] = Counter()
-    for row in found:
-        counted.update({row["what"]: row["count"], "unplaced": row["unplaced"], "unnamed": row["unnamed"]})
-    return counted
-
-
 def is_placed(asked: Arguments) -> bool:
     """Return whether deletes get their place in the order from the records around them."""
     return asked.format is Format.debezium_flattened_json and not asked.sequence_by
-
-
-def log_unnamed(decoded: Decoded, records: int, job: Job[Arguments]) -> dict[str, int]:
-    """Log the fields of records that ``--columns`` does not name, and return in how many records each is."""
-    each = decoded.records.select(F.explode("fields").alias("field")).groupBy("field").count()
-    found = {row["field"]: row["count"] for row in each.orderBy(F.desc("count"), "field").limit(MOST_FIELDS).collect()}
-    shown = ", ".join(f"{name} ({count})" for name, count in found.items())
-    job.log.warning("%d records have fields that --columns does not name, which are left out: %s", records, shown)
-    return found
-
-
-def refuse_too_many(records: dict[str, int], decoded: Decoded, asked: Arguments) -> None:
-    """Stop before anything is published if too many records cannot be merged."""
-    quarantined, read = records.get("quarantined", 0), sum(records.values())
-    if quarantined <= asked.max_quarantine_share * read:
-        return
-    reasons = decoded.quarantine.selectExpr("problems[0].column AS column", "problems[0].reason AS reason")
-    often = reasons.groupBy("column", "reason").count().orderBy(F.desc("count"), "column", "reason").limit(3).collect()
-    why = "; ".join(f"{row['count']:,} times {': '.join(filter(None, (row['column'], row['reason'])))}" for row in often)
-    raise TooManyQuarantined(
-        f"{asked.source}: {quarantined:,} of {read:,} records cannot be merged; --max_quarantine_share allows "
-        f"{asked.max_quarantine_share:.2%}: {why}"
-    )
-
-
-def log_audit(changes: DataFrame, decoded: Decoded, job: Job[Arguments]) -> None:
-    """Log what is odd in the order of the changes. Regressions are merged correctly; ties are in quarantine."""
-    for row in audit(changes).groupBy("finding").count().collect():
-        job.log.warning("%d times a %s in the order of the changes", row["count"], row["finding"])
-    tied = decoded.quarantine.where(F.exists("problems", lambda problem: problem["rule"] == RULE)).count()
-    if tied:
-        job.log.warning("%d changes are quarantined: they tie with another of their key, and their order is not known", tied)
 
 
 def save_changes(changes: DataFrame, job: Job[Arguments]) -> dict[str, int]:

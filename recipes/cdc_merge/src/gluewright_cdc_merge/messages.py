@@ -36,7 +36,7 @@ def read_messages(lines: DataFrame, *, placed: bool) -> DataFrame:
 
     Returns:
         ``key`` and ``value`` as JSON text, NULL where there is none; ``topic``, ``partition``, ``offset`` and
-        ``timestamp``, which may order the changes; and ``_gw_line``, the line itself.
+        ``timestamp``, which may order the changes; and ``_gw_message``, the line itself.
     """
     others = [name for name in lines.columns if name != "value"]
     place = [F.struct("_metadata.file_path", "_metadata.file_block_start", _row()).alias(POSITION)] if placed else []

@@ -51,6 +51,8 @@ def check_arguments(
     for argument, given in named.items():
         if unknown := [name for name in given if name.lower() not in names]:
             wrong.append(f"--{argument}: {', '.join(unknown)} is not in --columns, which has {', '.join(columns.names)}")
+    if reserved := [name for name in columns.names if name.lower().startswith("_gw_")]:
+        wrong.append(f"--columns: {', '.join(reserved)} begins with _gw_, which is reserved")
     if wrong:
         raise ArgumentsInvalid("; ".join(wrong))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from gluewright_cdc_merge.dms_order import LINE
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -66,4 +68,7 @@ def _shown(records: DataFrame, pii: Collection[str]) -> Column:
             values.append((withheld if name.lower() in hidden else value).alias(name))
         return F.when(F.col(column).isNotNull(), F.struct(*values)).alias(column)
 
-    return F.to_json(F.struct(F.col("kind").alias("op"), masked("key"), masked("row"), "sequence"))
+    # The place in a task's input is another one in another run, and quarantine holds a record once.
+    order = [name for name in records.select("sequence.*").columns if name != LINE]
+    sequence = F.struct(*(F.col(f"sequence.`{name}`") for name in order)).alias("sequence")
+    return F.to_json(F.struct(F.col("kind").alias("op"), masked("key"), masked("row"), sequence))
