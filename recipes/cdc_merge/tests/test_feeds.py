@@ -8,12 +8,13 @@ import time
 
 import pytest
 
-from gluewright_cdc_merge.decode import dms
+from gluewright_cdc_merge.decode import Decoded, dms, plain
 from gluewright_cdc_merge.dms_order import list_files, number_lines, order_by
 from gluewright_cdc_merge.files import read_csv
 from gluewright_cdc_merge.job import Arguments, main
 from gluewright_cdc_merge.preflight import TargetNotFoundError
 from gluewright_cdc_merge.report import TooManyQuarantined
+from gluewright_cdc_merge.ties import quarantine_ties
 from gluewright_core.errors import ArgumentsInvalid
 from gluewright_core.job import run
 from gluewright_testing.sharing import in_turn
@@ -230,3 +231,14 @@ def test_wrong_arguments_are_one_line_before_anything_is_read(spark, feed, monke
     assert time.monotonic() - began < 5
     with pytest.raises(TargetNotFoundError, match="the catalog has no database nowhere"):
         feed.merge("dms-csv", "--target=nowhere.items")
+
+
+def test_changes_that_tie_are_quarantined_without_personal_data(spark, interpreted):
+    rows = [("u", 1, "0151", "x", 1), ("u", 1, "0152", "x", 1), ("d", 2, None, None, 1)]
+    given = spark.createDataFrame(rows, "op string, id int, phone string, note string, at int")
+    records = plain(given, ["id"], op="op", sequence_by=["at"]).records
+    found = Decoded(quarantine_ties(records, pii=["PHONE"]).localCheckpoint())
+    assert [row["key"]["id"] for row in found.changes.collect()] == [2]
+    originals = [json.loads(row["original"]) for row in found.quarantine.collect()]
+    row = {"id": 1, "phone": "(withheld)", "note": "x", "at": 1}
+    assert originals == [{"op": "u", "key": {"id": 1}, "row": row, "sequence": {"at": 1}}] * 2

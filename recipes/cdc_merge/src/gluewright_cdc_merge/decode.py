@@ -582,18 +582,14 @@ _NOT_UTF8 = "it has bytes that are not UTF-8; original is its base64"
 
 
 def _invalid(text: str) -> str:
-    # A replacement is found where Spark decoded bytes to it; writing it back differs if the bytes were others.
-    return f"coalesce({text} <> regexp_replace({text}, '\ufffd', '\ufffd'), false)"
+    # Encoding decodes the bytes first, and what is not UTF-8 becomes U+FFFD.
+    return f"coalesce(CAST({text} AS BINARY) <> encode({text}, 'UTF-8'), false)"
 
 
 def _quarantined_as(view: DataFrame, value: str, record: _Image) -> str:
     """Return what quarantine shows of a record: its line or its value."""
     whole = f"coalesce({LINE}, CAST({_quoted(value)} AS STRING))" if LINE in view.columns else _quoted(value)
-    if not record.text:
-        return whole
-    text = f"CAST({whole} AS STRING)"
-    encoded = f"regexp_replace(base64(CAST({whole} AS BINARY)), '[^A-Za-z0-9+/=]', '')"
-    return f"CASE WHEN {_invalid(text)} THEN {encoded} ELSE {text} END"
+    return f"CAST({whole} AS STRING)" if record.text else whole
 
 
 def _pair(sequence: str, lsn: str) -> str:
@@ -809,7 +805,10 @@ def _original(frame: DataFrame, feed: _Feed, pii: set[str]) -> str:
     """Give the record as JSON text, without the values that are tagged ``pii``."""
     if not pii:
         is_json = not isinstance(frame.schema["_original"].dataType, StructType)
-        return "CAST(_original AS STRING)" if is_json else _json("_original")
+        # Spark 3.5 may break lines in base64.
+        encoded = "regexp_replace(base64(CAST(_original AS BINARY)), '[^A-Za-z0-9+/=]', '')"
+        text = f"CASE WHEN _broken = {_literal(_NOT_UTF8)} THEN {encoded} ELSE CAST(_original AS STRING) END"
+        return text if is_json else _json("_original")
     images = [image for image in (feed.before, feed.after) if image]
     shown = {image.sql.strip("_"): _masked(image, pii) for image in images}
     kind = frame.schema["_sequence"].dataType

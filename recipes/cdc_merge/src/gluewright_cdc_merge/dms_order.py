@@ -5,6 +5,9 @@
 the files of a full load (``LOAD00000001.csv``), names those of changes by their time (``20260105-081500000.csv``), and
 writes changes into a file in the order in which it applies them.
 
+The timestamp of a loaded row is when it was transferred, which may be after the commit of a change that it does not contain
+yet. Without expressions of the caller a load comes before all changes, as it does in one task of DMS.
+
 The sequence of a record has these fields, after those that the caller names:
 
 ==================  ===================================================================================================

@@ -126,7 +126,7 @@ def _decoded(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     raw = _without_bom(names)
     # Where each character is one byte the text is ASCII, and stays.
     ascii_only, decoded = "octet_length({0}) = length({0})", f"CAST(encode({{0}}, '{BYTES}') AS STRING)"
-    same = "{0} = regexp_replace({0}, '\ufffd', '\ufffd')"
+    same = "CAST({0} AS BINARY) = encode({0}, 'UTF-8')"
     values = [f"if({ascii_only}, {{0}}, {decoded})".format(sql) for sql in raw]
     valid = [f"({sql} IS NULL OR {ascii_only.format(sql)} OR {same.format(decoded.format(sql))})" for sql in raw]
     rows = rows.selectExpr(

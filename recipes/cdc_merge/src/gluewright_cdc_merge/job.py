@@ -80,8 +80,8 @@ class Arguments:
     keys: Annotated[list[str], "The columns that identify a row."]
     sequence_by: Annotated[
         list[str],
-        "What orders a row's changes; may be left out for Debezium on PostgreSQL. DMS: the timestamp column; the header "
-        "AR_H_CHANGE_SEQ, file names and lines are used without naming them.",
+        "What orders a row's changes; may be left out for Debezium on PostgreSQL and for the files of one DMS task. "
+        "DMS: the timestamp column; AR_H_CHANGE_SEQ, file names and lines are used without naming them.",
     ] = field(default_factory=list)
     partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
     location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
@@ -107,7 +107,7 @@ def main(job: Job[Arguments]) -> None:
     """Check the arguments, decode, quarantine what cannot be decoded, merge, publish."""
     asked = job.arguments
     columns = checked_columns(asked)
-    check_database(job.spark, asked.target, asked.catalog)
+    check_database(job.spark, asked.target)
     with job.step("merge") as step:
         # Lines of text can be read where there are none; other files define their columns.
         files = list_files(job.spark, asked.source) if asked.format not in JSON else Files(some=True, ordered=True)
@@ -123,7 +123,7 @@ def main(job: Job[Arguments]) -> None:
         decoded = Decoded(kept(without_ties(lazy.records, files, asked, columns)))
         records = count_records(decoded, asked, placed=is_placed(asked))
         if records.pop("unplaced", 0):
-            decoded = Decoded(kept(place_deletes(decoded.records)))
+            decoded = Decoded(kept(place_deletes(decoded.records, pii=pii_of(columns))))
             records = count_records(decoded, asked, placed=is_placed(asked))
             records.pop("unplaced", 0)
         unnamed = records.pop("unnamed", 0)
@@ -200,7 +200,7 @@ def decode(records: DataFrame, asked: Arguments, columns: StructType) -> Decoded
 
 def without_ties(records: DataFrame, files: Files, asked: Arguments, columns: StructType) -> DataFrame:
     """Quarantine changes of a key whose order is not known, unless the feed's own order excludes them."""
-    pii = [column.name for column in columns if has_pii(column)]
+    pii = pii_of(columns)
     if asked.format not in DMS:
         return quarantine_ties(records, pii=pii) if asked.sequence_by else records
     if files.ordered:
@@ -208,6 +208,11 @@ def without_ties(records: DataFrame, files: Files, asked: Arguments, columns: St
     sequence = records.schema["sequence"].dataType
     assert isinstance(sequence, StructType)
     return quarantine_ties(records, by=position_of_ties(sequence), pii=pii, apart=PATH)
+
+
+def pii_of(columns: StructType) -> list[str]:
+    """Return the columns that are tagged ``pii``."""
+    return [column.name for column in columns if has_pii(column)]
 
 
 def columns_of(asked: Arguments) -> StructType:

@@ -15,10 +15,16 @@ after the record before it; without any, right before the next.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from gluewright_cdc_merge.decode import LINE, POSITION, TOMBSTONE
+from gluewright_cdc_merge.ties import describe_change
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PARTS = ("key", "value", "headers", "topic", "partition", "offset", "timestamp", "timestampType", "schema", "payload")
 """What a message may consist of."""
@@ -42,7 +48,7 @@ def read_messages(lines: DataFrame, *, placed: bool) -> DataFrame:
     place = [F.struct("_metadata.file_path", "_metadata.file_block_start", _row()).alias(POSITION)] if placed else []
     lines = lines.select(*others, _line().alias(LINE), *place)
     # Bytes that are not UTF-8 would be lost in parsing: such a line stays whole, and is quarantined.
-    readable = f"{LINE} = regexp_replace({LINE}, '\ufffd', '\ufffd')"
+    readable = f"CAST({LINE} AS BINARY) = encode({LINE}, 'UTF-8')"
     names = f"CASE WHEN {LINE} RLIKE '\"(key|value)\" *:' AND {readable} THEN json_object_keys({LINE}) END"
     parts = ", ".join(f"'{part}'" for part in PARTS)
     lines = lines.selectExpr("*", f"{names} AS _gw_names")
@@ -58,12 +64,13 @@ def read_messages(lines: DataFrame, *, placed: bool) -> DataFrame:
     return lines.selectExpr(*(f"`{name}`" for name in others), LINE, *([POSITION] if placed else []), *fields)
 
 
-def place_deletes(records: DataFrame) -> DataFrame:
+def place_deletes(records: DataFrame, *, pii: Collection[str] = ()) -> DataFrame:
     """Give deletes that are NULL values a sequence, from the records around them.
 
     Args:
         records: the decoded records (:attr:`gluewright_cdc_merge.decode.Decoded.records`) of lines with a position. The
             sequence ends with a number, ``after``: 0, of these deletes 1 (after their neighbour) or -1 (before it).
+        pii: the columns whose values are withheld from quarantine.
 
     Returns:
         The records. A delete in a file without any other record is quarantined.
@@ -91,9 +98,7 @@ def place_deletes(records: DataFrame) -> DataFrame:
     made = {
         "sequence": F.when(is_delete, F.col("_gw_near")).otherwise(F.col("sequence")),
         "what": F.when(lost, "quarantined").otherwise(F.col("what")),
-        "original": F.when(lost, F.to_json(F.struct("key", F.lit(None).cast("string").alias("value")))).otherwise(
-            F.col("original")
-        ),
+        "original": F.when(lost, describe_change(records, pii)).otherwise(F.col("original")),
         "problems": F.when(lost, F.array(problem)).otherwise(F.col("problems")),
     }
     return placed.withColumns(made).drop("_gw_near")

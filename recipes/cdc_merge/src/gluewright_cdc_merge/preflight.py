@@ -57,19 +57,21 @@ def check_arguments(
         raise ArgumentsInvalid("; ".join(wrong))
 
 
-def check_database(spark: SparkSession, target: str, kind: Kind) -> None:
-    """Check that the target's database exists. Iceberg's catalogs differ in whether they need one: they are not asked.
+def check_database(spark: SparkSession, target: str) -> None:
+    """Check that the target's database exists. An Iceberg catalog of type ``hadoop`` needs none.
 
     Args:
         spark: the session.
         target: the table's name.
-        kind: how it is kept.
 
     Raises:
         TargetNotFoundError: it does not.
     """
     database = target.rpartition(".")[0]
-    if kind is not Kind.ICEBERG and not spark.catalog.databaseExists(database):
+    catalog = database.rpartition(".")[0]
+    if catalog and spark.conf.get(f"spark.sql.catalog.{catalog}.type", "") == "hadoop":
+        return
+    if not spark.catalog.databaseExists(database):
         raise TargetNotFoundError(
             f"{target}: the catalog has no database {database}; create it, or correct --target"
             " (on Glue, the job needs --enable-glue-datacatalog)"

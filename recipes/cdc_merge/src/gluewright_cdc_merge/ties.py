@@ -49,14 +49,19 @@ def quarantine_ties(
     tied = F.col("_gw_tied")
     made = {
         "what": F.when(tied, "quarantined").otherwise(F.col("what")),
-        "original": F.when(tied, _shown(records, pii)).otherwise(F.col("original")),
+        "original": F.when(tied, describe_change(records, pii)).otherwise(F.col("original")),
         "problems": F.when(tied, F.array(problem)).otherwise(F.col("problems")),
     }
     return found.withColumns(made).drop("_gw_tied")
 
 
-def _shown(records: DataFrame, pii: Collection[str]) -> Column:
-    """Return a change as JSON, without the values that are tagged ``pii``."""
+def describe_change(records: DataFrame, pii: Collection[str]) -> Column:
+    """Return a change as JSON, for quarantine.
+
+    Args:
+        records: the decoded records.
+        pii: the columns whose values are withheld.
+    """
     hidden = {name.lower() for name in pii}
 
     def masked(column: str) -> Column:
