@@ -535,6 +535,12 @@ def test_a_null_value_of_a_flattened_feed_is_a_delete_of_the_message_key(session
     assert found == [("upsert", 1, 7, "c"), *deletes]
     assert faults(decoded) == [[("id", "key", None)]]
     add_up(decoded, len(given))
+    keyed = [("7", None, 1), ('"8"', None, 2), ("x", None, 3)]
+    bare = session.createDataFrame(keyed, "key string, value string, offset int")
+    numbers, words = schema(session, "id bigint"), schema(session, "id string")
+    how = {"value": "value", "key": "key", "sequence_by": ["offset"]}
+    assert [c["key"]["id"] for c in told(debezium_flattened(bare, numbers, ["id"], **how).changes)] == [7, 8]
+    assert [c["key"]["id"] for c in told(debezium_flattened(bare, words, ["id"], **how).changes)] == ["7", "8", "x"]
 
 
 def test_a_number_whose_unit_is_not_known_is_no_time_near_1970(session):

@@ -130,12 +130,14 @@ def small_splits(spark):
 
 @pytest.fixture
 def merged(spark, catalog, tmp_path):
-    def merge(kind, *more):
-        arguments = [f"--source={tmp_path}/feed", f"--format={kind}", f"--target={catalog.name}.items", "--keys=id"]
-        arguments += [f"--columns={COLUMNS}", f"--location=file://{tmp_path}/items", *more]
-        counted = run(main, Arguments, argv=arguments).steps[0].counts()
-        rows = spark.table(f"{catalog.name}.items").select("id", "name", "price", "note").collect()
-        return counted, sorted((tuple(None if v is None else str(v) for v in row) for row in rows), key=lambda r: int(r[0]))
+    def merge(feed, *more, kept="parquet"):
+        target = f"ice.{catalog.name}.items" if kept == "iceberg" else f"{catalog.name}.items"
+        arguments = [f"--source={tmp_path}/feed", f"--format={feed}", f"--target={target}", f"--catalog={kept}", "--keys=id"]
+        location = "" if kept == "iceberg" else f"file://{tmp_path}/items"
+        counted = run(main, Arguments, argv=[*arguments, f"--columns={COLUMNS}", f"--location={location}", *more])
+        rows = spark.table(target).select("id", "name", "price", "note").collect()
+        found = [tuple(None if value is None else str(value) for value in row) for row in rows]
+        return counted.steps[0].counts(), sorted(found, key=lambda row: int(row[0]))
 
     return merge
 
@@ -182,7 +184,7 @@ def test_parquet_files_of_dms_are_merged_in_the_order_of_their_rows(recording, m
         del record["AR_H_CHANGE_SEQ"]
     for name, part in in_files(records, rng):
         write(name, part)
-    counted, rows = merged("dms-parquet", "--sequence_by=ts")
+    counted, rows = merged("dms-parquet", "--sequence_by=ts", kept="delta")
     assert rows == recording.rows
     # A record that changes a key is counted once.
     assert any(record["BI_id"] != record["id"] and record["Op"] == "U" for record in records)
@@ -196,7 +198,7 @@ def test_the_change_number_of_dms_orders_records_wherever_they_stand(recording, 
     rng.shuffle(records)
     for name, part in {"some": records[::2], "others": records[1::2]}.items():
         write_csv(folder / f"{name}.csv", part, ["Op", "AR_H_CHANGE_SEQ", *NAMES], header=True)
-    counted, rows = merged("dms-csv", "--audit=true")
+    counted, rows = merged("dms-csv", "--audit=true", kept="iceberg")
     assert rows == recording.rows
     assert counted["quarantined"] == 0
 
@@ -240,9 +242,12 @@ def as_debezium(recording, decimals, deletes):
     return [json.dumps({"key": {"id": key}, "value": value}, ensure_ascii=False) for key, value in messages]
 
 
-@pytest.mark.parametrize(("decimals", "deletes"), [("precise", "null"), ("double", "rewritten"), ("string", "enveloped")])
+@pytest.mark.parametrize(
+    ("decimals", "deletes", "kept"),
+    [("precise", "null", "iceberg"), ("double", "rewritten", "delta"), ("string", "enveloped", "parquet")],
+)
 def test_messages_with_keys_are_merged_whatever_their_decimals_and_deletes(
-    recording, merged, tmp_path, interpreted, small_splits, decimals, deletes
+    recording, merged, tmp_path, interpreted, small_splits, decimals, deletes, kept
 ):
     (tmp_path / "feed").mkdir()
     lines = as_debezium(recording, decimals, deletes)
@@ -250,6 +255,6 @@ def test_messages_with_keys_are_merged_whatever_their_decimals_and_deletes(
     for number, (start, end) in enumerate(pairwise(cuts)):
         (tmp_path / "feed" / f"{number}.json").write_text("\ufeff" + "\n".join(lines[start:end]), encoding="utf-8")
     kind = "debezium-json" if deletes == "enveloped" else "debezium-flattened-json"
-    counted, rows = merged(kind, f"--decimals={decimals}")
+    counted, rows = merged(kind, f"--decimals={decimals}", kept=kept)
     assert rows == recording.rows
     assert (counted["read"], counted["quarantined"]) == (len(lines), 0)

@@ -530,6 +530,11 @@ def _with_message(records: DataFrame, key: str | None, keys: Sequence[str]) -> t
     values = _struct_of({name: f"_key.{_quoted(name)}" for name in keys})
     frame = records.selectExpr("*", f"{parse} AS _key")
     sql = f"CASE WHEN _key IS NOT NULL THEN {f'coalesce(_key.payload, {values})' if wrapper else values} END"
+    if len(keys) == 1:
+        # A key of one column may be its value, such as `7` or `"seven"`.
+        text = f"CAST({_quoted(key)} AS STRING)"
+        alone = f"coalesce(get(from_json(concat('[', {text}, ']'), 'array<string>'), 0), {text})"
+        sql = f"CASE WHEN {text} RLIKE '^ *[^ {{]' THEN {_struct_of({keys[0]: alone})} ELSE {sql} END"
     return frame, _Image(sql, frame.selectExpr(f"{sql} AS m").schema["m"].dataType)
 
 
