@@ -523,3 +523,18 @@ def test_the_traps_of_the_real_function_are_not_here(resolved):
     for argv in (["--da", "x"], ["--day", "x", "--dayy", "y"]):
         with pytest.raises(ArgumentsInvalid, match=r"unknown; did you mean --day\?"):
             parse(argv, optional)
+
+
+def test_a_comma_in_parentheses_or_quotes_does_not_end_an_item_of_a_list():
+    from gluewright_core.conversion import from_text
+
+    cases = {
+        "id bigint, price decimal(10,2)": ["id bigint", "price decimal(10,2)"],
+        "coalesce(a, nullif(b, ',')), lsn": ["coalesce(a, nullif(b, ','))", "lsn"],
+        "source['a,b'], `c,d`": ["source['a,b']", "`c,d`"],
+        "a, it's, b": ["a", "it's", "b"],
+        "a), b": ["a)", "b"],
+        "f(a, b": ["f(a", "b"],
+        "": [],
+    }
+    assert {text: from_text(text, list[str]) for text in cases} == cases

@@ -183,3 +183,11 @@ def test_the_json_has_every_figure_and_is_written_to_a_file_or_to_s3(place, tmp_
         {"name": "load", "seconds": 1.25, "read": 1200, "written": 1100, "ignored": {"cancelled": 60, "diverted": 40}},
         {"name": "count", "seconds": 0.5, "read": None, "written": 3},
     ]
+
+
+def test_a_figure_that_is_no_outcome_is_reported_and_does_not_have_to_add_up():
+    step = Step("load")
+    step.add(read=3, written=3)
+    step.report(unknown_fields={"email": 2})
+    step.check()
+    assert step.counts() == {"read": 3, "written": 3, "unknown_fields": {"email": 2}}

@@ -10,7 +10,8 @@
 | an `Enum`                | a member's name or value                                                           |
 | `Secret`                 | a reference, see `gluewright_core.secret`                                          |
 | `X | None`               | as X; empty text is None unless X is `str`                                         |
-| `list[X]`                | a,b,c or a JSON array; empty text is an empty list                                 |
+| `list[X]`                | a,b,c or a JSON array; empty text is an empty list; a comma in parentheses or      |
+|                          | quotes belongs to its item: `id bigint, price decimal(10,2)` has two items         |
 | `dict`, `dict[str, X]`   | a JSON object                                                                      |
 | a frozen dataclass       | a JSON object with its fields                                                      |
 
@@ -32,6 +33,8 @@ from typing import Any
 from gluewright_core.parameters import choices, fields_of, holds_secret, inner_kind, is_dict, is_list, is_optional, item_kind
 from gluewright_core.secret import FORMS, Secret
 
+_QUOTES = ("'", '"', "`")
+_CLOSING = {"(": ")", "[": "]", **dict(zip(_QUOTES, _QUOTES, strict=True))}
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
@@ -56,11 +59,29 @@ def from_text(text: str, kind: Any) -> Any:
     if is_optional(kind):
         return None if text == "" and inner_kind(kind) is not str else from_text(text, inner_kind(kind))
     if is_list(kind) and not text.lstrip().startswith("["):
-        items = text.split(",") if text else []
+        items = split_list(text) if text else []
         return [_at(f"[{number}]", from_text, item.strip(), item_kind(kind)) for number, item in enumerate(items)]
     if _is_json(kind):
         return from_json(_decoded(text, kind), kind)
     return _scalar(text, kind)
+
+
+def split_list(text: str) -> list[str]:
+    """Split a list at its commas, except those in parentheses, brackets or quotes.
+
+    A text whose parentheses or quotes do not match is split at every comma.
+    """
+    items, closing = [""], [""]
+    for character in text:
+        if character == "," and len(closing) == 1:
+            items.append("")
+            continue
+        items[-1] += character
+        if character == closing[-1]:
+            closing.pop()
+        elif character in _CLOSING and closing[-1] not in _QUOTES:
+            closing.append(_CLOSING[character])
+    return items if len(closing) == 1 else text.split(",")
 
 
 def from_json(value: Any, kind: Any) -> Any:

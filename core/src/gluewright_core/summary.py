@@ -44,6 +44,7 @@ class Step:
         self._plain: Counter[str] = Counter()
         self._pending: list[Counted] = []
         self._unknown: set[str] = set()
+        self._reported: dict[str, Any] = {}
 
     def counting(
         self,
@@ -100,6 +101,14 @@ class Step:
         self._plain.update({name: rows for name, rows in figures.items() if rows is not None})
         self._plain.update({_IGNORED + reason: rows for reason, rows in (ignored or {}).items()})
 
+    def report(self, **figures: Any) -> None:
+        """Add figures to the summary that are no outcome of a row, such as how many records have an unknown field.
+
+        Args:
+            figures: by name, such as ``fields_not_in_columns={"email": 3}``.
+        """
+        self._reported |= figures
+
     def resolve(self) -> None:
         """Take over the figures that actions have yielded since; what has not come stays unknown."""
         waiting = []
@@ -134,7 +143,7 @@ class Step:
         every = {**self._plain, **dict.fromkeys(self._unknown)}
         counts: dict[str, Any] = {name: every[name] for name in ("read", "written", "quarantined") if name in every}
         ignored = {name.removeprefix(_IGNORED): rows for name, rows in every.items() if name.startswith(_IGNORED)}
-        return counts | ({"ignored": ignored} if ignored else {})
+        return counts | ({"ignored": ignored} if ignored else {}) | self._reported
 
 
 @dataclass

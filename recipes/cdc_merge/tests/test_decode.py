@@ -374,6 +374,7 @@ def test_flattened_records_give_the_same_changes_as_text_and_as_columns(session)
         {"op": "delete", "key": {"id": 1}, "sequence": {"commit": 24023140, "lsn": 24023140}, "kind": "d", "record": 1},
     ]  # fmt: skip
     wrong = [[("price", "format", "12.505")], [("id", "key", None)], [("", "op", None)]]
+    nothing = [[("", "sequence", None), ("id", "key", None)]]
     kinds = "id bigint, name string, price string, at bigint, __op string, __deleted string, __source_sequence string"
     kinds += ", __source_lsn bigint"
     wraps = [record and {"schema": {"type": "struct", "fields": []}, "payload": record} for record in records]
@@ -382,8 +383,8 @@ def test_flattened_records_give_the_same_changes_as_text_and_as_columns(session)
     for form, value in [(texts(session, records), "value"), (texts(session, wraps), "value"), (structs, "value")]:
         decoded = computed(debezium_flattened(form, columns, ["id"], value=value))
         assert told(decoded.changes) == expected
-        assert faults(decoded) == wrong
-        assert [row["reason"] for row in decoded.ignored.collect()] == ["tombstone"]
+        # A NULL value is a delete, and this one has no key.
+        assert faults(decoded) == wrong + nothing
         add_up(decoded, len(records))
     decoded = computed(debezium_flattened(structs.where("value IS NOT NULL").select("value.*"), columns, ["id"]))
     assert told(decoded.changes) == expected
@@ -518,3 +519,98 @@ def test_decoding_is_narrow_and_parses_each_record_once(spark):
     assert plan.count("from_json(") == 1
     assert "Join" not in plan
     assert "Aggregate" not in plan
+
+
+def test_a_null_value_of_a_flattened_feed_is_a_delete_of_the_message_key(session):
+    row = json.dumps({**ROW, "__op": "c", "__source_lsn": 5})
+    given = [('{"id":1}', row, 7), ('{"id":2}', None, 8), ('{"payload":{"id":3}}', "null", 9), (None, None, 10)]
+    wrap = {"schema": {"type": "struct", "fields": []}, "payload": None}
+    given.append(('{"id":4}', json.dumps(wrap), 11))
+    records = session.createDataFrame(given, "key string, value string, offset bigint")
+    decoded = computed(
+        debezium_flattened(records, schema(session, ORDERS), ["id"], value="value", key="key", sequence_by=["offset"])
+    )
+    found = [(c["op"], c["key"]["id"], c["sequence"]["offset"], c["kind"]) for c in told(decoded.changes)]
+    deletes = [("delete", 2, 8, "tombstone"), ("delete", 3, 9, "tombstone"), ("delete", 4, 11, "tombstone")]
+    assert found == [("upsert", 1, 7, "c"), *deletes]
+    assert faults(decoded) == [[("id", "key", None)]]
+    add_up(decoded, len(given))
+    keyed = [("7", None, 1), ('"8"', None, 2), ("x", None, 3)]
+    bare = session.createDataFrame(keyed, "key string, value string, offset int")
+    numbers, words = schema(session, "id bigint"), schema(session, "id string")
+    how = {"value": "value", "key": "key", "sequence_by": ["offset"]}
+    assert [c["key"]["id"] for c in told(debezium_flattened(bare, numbers, ["id"], **how).changes)] == [7, 8]
+    assert [c["key"]["id"] for c in told(debezium_flattened(bare, words, ["id"], **how).changes)] == ["7", "8", "x"]
+
+
+def test_a_number_whose_unit_is_not_known_is_no_time_near_1970(session):
+    columns = schema(session, "id int, at timestamp, local timestamp_ntz")
+    numbers = [1704146686500, 1704146686, -1704146686500, 1704146686500000000]
+    records = [event("c", after={"id": i, name: n}) for i, n in enumerate(numbers) for name in ("at", "local")]
+    decoded = computed(debezium(texts(session, records), columns, ["id"]))
+    assert decoded.changes.isEmpty()
+    problems = [row["problems"][0] for row in decoded.quarantine.collect()]
+    assert [(p["column"], p["value"]) for p in problems] == [(name, str(n)) for n in numbers for name in ("at", "local")]
+    assert all("declare the unit" in p["reason"] for p in problems)
+
+    def read(*numbers, **options):
+        records = texts(session, [event("c", after={"id": 1, "at": number}) for number in numbers])
+        return [change["row"]["at"] for change in told(debezium(records, columns, ["id"], **options).changes)]
+
+    expected = ["2024-01-01T22:04:46.500Z", "1970-01-01T00:00:00.000Z", "9999-12-31T23:59:59.000Z"]
+    assert read(1704146686500000, 0, 253402300799000000) == expected
+    for unit, number in [("seconds", 1704146686), ("millis", 1704146686000), ("micros", 1704146686000000)]:
+        assert read(number, timestamps=unit) == ["2024-01-01T22:04:46.000Z"]
+    assert read(5_000_000, timestamps="micros") == ["1970-01-01T00:00:05.000Z"]
+    with_schema = wrapped(event("c", after={"id": 1, "at": 1704146686500}))
+    with_schema["schema"]["fields"][1]["fields"][3]["name"] = "io.debezium.time.Timestamp"
+    (change,) = told(debezium(texts(session, [with_schema]), schema(session, "id int, at timestamp"), ["id"]).changes)
+    assert change["row"]["at"] == "2024-01-01T22:04:46.500Z"
+
+
+def test_base64_that_looks_like_a_number_is_never_read_as_one(session):
+    columns = schema(session, "id int, amount decimal(12,2)")
+    wrong = "quarantined"
+
+    def read(*values, **options):
+        records = texts(session, [event("c", after={"id": i, "amount": value}) for i, value in enumerate(values)])
+        rows = debezium(records, columns, ["id"], **options).records.collect()
+        return [str(row["row"]["amount"]) if row["what"] == "change" else wrong for row in rows]
+
+    numbers = ["-29375.24", "0.00", "12.50", "-0.01", "70000.00"]
+    assert read(*(unscaled(number, 2) for number in numbers), decimals="precise") == numbers
+    assert read("0000", "1234", decimals="precise") == [
+        str(Decimal(int.from_bytes(base64.b64decode(text), "big", signed=True)).scaleb(-2)) for text in ("0000", "1234")
+    ]
+    assert read("12.5", "125", "12345", "1e2", decimals="precise") == [wrong] * 4
+    for decimals in ("string", "double"):
+        read_as = [wrong, wrong, "12.50", "12.50", "0.00", "-0.50"]
+        assert read("0000", "BOI=", "12.50", 12.5, 0, "-0.5", decimals=decimals) == read_as
+
+
+def test_bytes_that_are_not_utf8_are_quarantined_as_they_are(session):
+    good = json.dumps(event("c", after={**ROW, "name": "\ufffd"}), ensure_ascii=False).encode()
+    bad = good.replace("\ufffd".encode(), b"\xe4")
+    records = session.createDataFrame([(bytearray(good),), (bytearray(bad),)], "value binary")
+    for form in (records, records.selectExpr("CAST(value AS STRING) AS value")):
+        decoded = computed(debezium(form, schema(session, ORDERS), ["id"]))
+        assert [row["row"]["name"] for row in told(decoded.changes)] == ["\ufffd"]
+        (row,) = decoded.quarantine.collect()
+        assert "not UTF-8" in row["problems"][0]["reason"]
+        assert base64.b64decode(row["original"]) == bad
+
+
+def test_fields_that_are_no_columns_are_named(session):
+    more = {**ROW, "email": "a@b.c", "tags": None}
+    columns, kinds = schema(session, ORDERS), "id int, name string, email string, __op string, __source_lsn bigint"
+    flat = texts(session, [{**more, "__op": "u", "__source_lsn": 1}])
+    file = "Op string, ts string, id int, BI_id string, email string, AR_H_USER string"
+    feeds = [
+        debezium(texts(session, [event("c", after=more)]), columns, ["id"]),
+        debezium_flattened(flat, columns, ["id"], value="value"),
+        debezium_flattened(flat.selectExpr(f"from_json(value, '{kinds}') AS value"), columns, ["id"], value="value"),
+        dms(session.createDataFrame([("I", "t", 1, "x", "y", "z")], file), columns, ["id"], sequence_by=["ts"]),
+    ]
+    assert [sorted(feed.records.first()["fields"]) for feed in feeds] == [["email", "tags"]] * 2 + [["email"]] * 2
+    assert debezium(texts(session, [event("d", before=more)]), columns, ["id"]).records.first()["fields"] is None
+    assert not debezium(texts(session, [event("c", after=ROW)]), columns, ["id"]).records.first()["fields"]

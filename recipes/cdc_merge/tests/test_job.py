@@ -7,7 +7,8 @@ import json
 import pytest
 
 from gluewright_cdc_merge.decode import FeedUnsupported
-from gluewright_cdc_merge.job import Arguments, SeveralTables, TooManyQuarantined, main
+from gluewright_cdc_merge.job import Arguments, main
+from gluewright_cdc_merge.report import SeveralTables, TooManyQuarantined
 from gluewright_core.job import run
 from gluewright_testing.compare import assert_same_rows
 
@@ -28,6 +29,7 @@ def arguments(catalog, tmp_path):
             "--keys=id",
             "--partition_by=city",
             f"--location=file://{tmp_path}/customers",
+            "--max_quarantine_share=1",
             *more,
         ]
 

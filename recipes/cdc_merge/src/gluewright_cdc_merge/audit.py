@@ -2,13 +2,13 @@
 """Audit the order of a feed: ties, gaps and regressions, key by key.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer. Its input is change rows,
-as `decode` and `merge` of this package have them. The merge does not need the answer: it is right in any order. Who runs a
-feed wants to know whether it says what they think it says.
+as `decode` and `merge` of this package have them. Late and repeated changes are merged correctly. Ties are not: the sequence
+does not define which of the changes is the last one, so look for a better sequence, or quarantine them.
 
 =============  =========================================================================================================
 finding        what it means
 =============  =========================================================================================================
-``tie``        changes of a key with one sequence and different content: the merge's rule for ties decides between them
+``tie``        changes of a key with one sequence and different content: their order is not known
 ``gap``        a key's next sequence is further away than one step: a change is missing, or the feed does not count by key
 ``regression`` a change came after a newer one of its key: without a merge that knows, it would have won
 =============  =========================================================================================================

@@ -25,15 +25,17 @@ to                      from
 decimal                 text, a number, the base64 of unscaled bytes (``precise``), ``{"scale": ..., "value": base64}``
 float, double           a number, ``NAN``, ``POSITIVE_INFINITY``, ``NEGATIVE_INFINITY``, and what a decimal is read from
 date                    days since 1970-01-01; ``2024-01-05``, also with ``Z`` or midnight behind it
-timestamp, with and     millis, micros or nanos since 1970-01-01 in UTC; ``2024-01-05T10:00:00.5Z``; without a zone it is UTC
-without zone
+timestamp, with and     seconds, millis, micros or nanos since 1970-01-01 in UTC; ``2024-01-05T10:00:00.5Z``; without a
+without zone            zone it is UTC
 whole number, boolean   its text; ``0`` and ``1`` are booleans too; ``TIME`` comes as a number and stays one
 binary                  base64
 text                    anything, as it comes: JSON, UUID, enums, ``TIME`` as text
 array of these          a JSON array
 ======================  =====================================================================================================
 
-Where records carry Kafka Connect's schema, it tells how decimals and timestamps are written; else the caller does.
+Where records carry Kafka Connect's schema, it defines how decimals and timestamps are written; else the caller does. A
+number whose unit neither of them defines is read as microseconds, and quarantined if that is a time within three years of
+1970: it is almost certainly in another unit. Decimals that are ``precise`` are base64 and nothing else, also ``"0000"``.
 Connect's JSON converter must write decimals as base64, its default (``decimal.format``): Spark 3.5 reads a JSON number as a
 double, so of more than 15 digits it keeps what a double keeps, and ``1.10`` becomes ``1.1`` in a column of text.
 
@@ -80,13 +82,22 @@ from pyspark.sql.types import (
 PLACEHOLDER = "__debezium_unavailable_value"
 """What Debezium writes for a large value that an update left as it was (``unavailable.value.placeholder``)."""
 
-_ARRIVAL = frozenset({"_arrival"})
 MALFORMED = "_malformed"
 """The column, if the records have it, with the text of a line whose fields are not those of its file; see :func:`dms`."""
-"""The column that tells in which order the records came, for an audit."""
+UNREADABLE = "_gw_unreadable"
+"""The column, if the records have it, with the reason why a line cannot be read at all; see :func:`dms`."""
+LINE = "_gw_message"
+"""The column, if the records have it, with the line that a message was read from: quarantine shows it."""
+POSITION = "_gw_position"
+"""The column, if the records have it, with the place of a record in its file; see :func:`debezium_flattened`."""
+TOMBSTONE = "tombstone"
+"""The kind of a message with a key and a NULL value."""
+_ARRIVAL = frozenset({"_arrival", "_gw_path", POSITION})
+"""Columns about where a record came from. They are no part of it and go with its changes."""
+_RESERVED = "_gw_"
 
-Unit = Literal["millis", "micros", "nanos"]
-Decimals = Literal["text", "precise"]
+Unit = Literal["seconds", "millis", "micros", "nanos"]
+Decimals = Literal["string", "precise", "double"]
 
 
 class FeedUnsupported(Exception):  # noqa: N818
@@ -142,8 +153,8 @@ def debezium(
     sequence_by: Sequence[str] = (),
     tables: Sequence[str] = (),
     placeholder: str = PLACEHOLDER,
-    decimals: Decimals = "text",
-    timestamps: Unit = "micros",
+    decimals: Decimals = "string",
+    timestamps: Unit | None = None,
 ) -> Decoded:
     """Decode Debezium's change events, with their envelope.
 
@@ -163,8 +174,10 @@ def debezium(
             the other columns of ``records``, such as ``source.pos`` or ``offset``; PostgreSQL's own sequence if none.
         tables: the source tables whose events are meant, as ``schema.table``; all if none.
         placeholder: the connector's ``unavailable.value.placeholder``.
-        decimals: how decimals are written where the record does not tell: ``text`` (or numbers), or ``precise``.
-        timestamps: the unit of timestamps that are numbers where the record does not tell.
+        decimals: the connector's ``decimal.handling.mode``, where the record has no schema: ``string`` and ``double`` read
+            text and numbers, ``precise`` reads base64 only.
+        timestamps: the unit of timestamps that are numbers, where the record has no schema; microseconds if None, but then
+            a time within three years of 1970 is quarantined.
 
     Raises:
         FeedUnsupported: naming the column that is not there, or its type.
@@ -188,6 +201,7 @@ def debezium(
     text, partial = f"CAST({whole} AS STRING)", f"{op} = 'u'"
     row_text = f"coalesce(get_json_object({text}, '$.after'), get_json_object({text}, '$.payload.after'))"
     row_text = row_text if envelope.text else ""
+    named = _Image(envelope("after"), envelope.type_of("after"), envelope.text)
     staged = _with_sequence(view, sequence_by, pair).selectExpr(
         *_ARRIVAL.intersection(records.columns),
         "_sequence",
@@ -196,14 +210,16 @@ def debezium(
         f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {heartbeat} THEN 'heartbeat'"
         f" WHEN {op} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _ignored",
         f"{table} AS _table",
-        f"CASE WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _broken",
+        f"CASE {_not_utf8(whole, envelope)}"
+        f" WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _broken",
         f"{envelope('after')} AS _after",
         f"{envelope('before')} AS _before",
         f"{message.sql} AS _message",
         f"{partial} AS _partial",
         f"{_present(envelope('after'), columns, row_text, partial)} AS _present",
+        f"{_unnamed(named, columns, row_text)} AS _fields",
         "_types",
-        f"{whole} AS _original",
+        f"{_quarantined_as(view, value, envelope)} AS _original",
     )
     before = _Image("_before", envelope.type_of("before"))
     how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=envelope.text)
@@ -221,13 +237,18 @@ def debezium_flattened(
     sequence_by: Sequence[str] = (),
     tables: Sequence[str] = (),
     placeholder: str = PLACEHOLDER,
-    decimals: Decimals = "text",
-    timestamps: Unit = "micros",
+    decimals: Decimals = "string",
+    timestamps: Unit | None = None,
 ) -> Decoded:
     """Decode Debezium's change events as ``ExtractNewRecordState`` leaves them: the row, ``__op``, ``__deleted`` and others.
 
     It needs ``__op`` or ``__deleted``, and the fields of the sequence (``add.fields=op,source.sequence,source.lsn``). Such
     records know no truncate, and the old row of no update. Without ``__op``, absent columns are ``unset``.
+
+    A NULL value is a delete of the message key: it is all that the transform leaves of a delete unless it is told to rewrite
+    deletes. Without a key it is quarantined. It has no field with a sequence: name in ``sequence_by`` what the message has,
+    such as its offset. If the records have a column ``_gw_position`` instead, the sequence of such a delete is NULL, to be
+    filled in from the records around it.
 
     Args:
         records: one event a row.
@@ -261,29 +282,33 @@ def debezium_flattened(
     op, deleted = (f"CAST({row(name)} AS STRING)" for name in ("__op", "__deleted"))
     kind = f"CASE WHEN {deleted} = 'true' THEN 'd' ELSE coalesce({op}, CASE {deleted} WHEN 'false' THEN 'u' END) END"
     tombstone, row_text, partial = row.null, "", f"{kind} = 'u'"
+    has_position = POSITION in records.columns and row.text and not sequence_by
     if value and row.text:
         tombstone = f"{row.null} OR ({op} IS NULL AND {deleted} IS NULL AND {_payload_is_null(row, _quoted(value))})"
         row_text = f"CAST({_quoted(value)} AS STRING)"
         row_text = row_text if "payload" in names else f"coalesce(get_json_object({row_text}, '$.payload'), {row_text})"
+    after, kind = _Image("_after", row.type, row.text), f"CASE WHEN {tombstone} THEN '{TOMBSTONE}' ELSE {kind} END"
+    pair = f"named_struct('commit', {pair}.commit, 'lsn', {pair}.lsn, 'after', 0)" if has_position else pair
     staged = _with_sequence(view, sequence_by, pair).selectExpr(
         *_ARRIVAL.intersection(records.columns),
         "_sequence",
         f"{kind} AS _kind",
-        _operation(kind, upserts="cru", deletes="d"),
-        f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {kind} = 'm' THEN 'logical message'"
-        f"{_other_table(table, tables)} END AS _ignored",
+        _operation(kind, upserts="cru", deletes=("d", TOMBSTONE)),
+        f"CASE WHEN {kind} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _ignored",
         f"{table} AS _table",
-        f"CASE WHEN {row.sql} IS NULL THEN 'it is not a JSON object' END AS _broken",
+        f"CASE {_not_utf8(_quoted(value or ''), row)}"
+        f" WHEN {row.sql} IS NULL AND NOT ({tombstone}) THEN 'it is not a JSON object' END AS _broken",
         f"{row.sql} AS _after",
         f"{message.sql} AS _message",
         f"{partial} AS _partial",
         f"{_present(row.sql, columns, row_text, partial)} AS _present",
+        f"{_unnamed(row, columns, row_text)} AS _fields",
         "_types",
-        f"{_quoted(value) if value else row.sql} AS _original",
+        f"{_quarantined_as(view, value, row) if value else row.sql} AS _original",
     )
-    after = _Image("_after", row.type, row.text)
     how = _Encodings(placeholder, decimals, timestamps, base64=True, hints=row.text)
-    return _decode(staged, columns, keys, _Feed(after, [_Image("_message", message.type), after], None, partial=True), how)
+    feed = _Feed(after, [_Image("_message", message.type), after], None, partial=True, fills=has_position)
+    return _decode(staged, columns, keys, feed, how)
 
 
 def dms(
@@ -297,7 +322,8 @@ def dms(
 
     Args:
         records: the files' rows, as text or typed. A bare word that means NULL must have been read as NULL. Rows with
-            something in a column ``_malformed`` go to quarantine.
+            something in a column ``_malformed``, or with a reason in ``_gw_unreadable``, go to quarantine. Other columns
+            whose name begins with ``_gw_`` are no part of a record; ``sequence_by`` may use them.
         columns: see :func:`debezium`.
         keys: see :func:`debezium`.
         sequence_by: SQL expressions over the columns of ``records`` that order the changes of a key, such as the
@@ -312,22 +338,25 @@ def dms(
     names = [name for name in _told_by(records) if name not in {own, MALFORMED}]
     has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
     before = {name: _quoted(f"BI_{name}") for name in keys} if has_before else {}
+    others = [name for name in names if name.lower() not in _known_to_dms(columns, sequence_by)]
+    broken = [UNREADABLE] if UNREADABLE in records.columns else []
+    if MALFORMED in records.columns:
+        broken.append(f"if({MALFORMED} IS NULL, NULL, 'its fields are not those of its file')")
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
         *_ARRIVAL.intersection(records.columns),
         "_sequence",
         f"{kind} AS _kind",
         _operation(kind, upserts=("I", "U", "load"), deletes="D"),
         "CAST(NULL AS STRING) AS _ignored",
-        f"CASE WHEN {MALFORMED} IS NOT NULL THEN 'its fields are not those of its file' END AS _broken"
-        if MALFORMED in records.columns
-        else "CAST(NULL AS STRING) AS _broken",
+        f"coalesce({', '.join([*broken, 'CAST(NULL AS STRING)'])}) AS _broken",
+        f"{_named_where_set(others)} AS _fields",
         f"{_struct(names)} AS _after",
         f"{_struct_of(before)} AS _before" if before else "NULL AS _before",
         "false AS _partial",
         f"{_struct(_told_by(records))} AS _original",
     )
     after, old = _Image("_after", staged.schema["_after"].dataType), _Image("_before", staged.schema["_before"].dataType)
-    how = _Encodings(None, "text", "micros", base64=False, hints=False)
+    how = _Encodings(None, "string", None, base64=False, hints=False)
     return _decode(staged, columns, keys, _Feed(after, [after], old if before else None, partial=False), how)
 
 
@@ -358,7 +387,8 @@ def plain(
         FeedUnsupported: naming the column that is not there.
     """
     _require(records, op, *([unset] if unset else []))
-    columns = StructType([field for field in records.schema if field.name not in {op, unset, *_ARRIVAL}])
+    own = set(_told_by(records)) - {op, unset}
+    columns = StructType([field for field in records.schema if field.name in own])
     staged = _with_sequence(records, sequence_by, "NULL").selectExpr(
         *_ARRIVAL.intersection(records.columns),
         "_sequence",
@@ -372,7 +402,7 @@ def plain(
         f"{_struct(_told_by(records))} AS _original",
     )
     after = _Image("_after", columns)
-    how = _Encodings(None, "text", "micros", base64=False, hints=False)
+    how = _Encodings(None, "string", None, base64=False, hints=False)
     return _decode(staged, columns, keys, _Feed(after, [after], None, partial=bool(unset), told=bool(unset)), how)
 
 
@@ -412,6 +442,7 @@ class _Feed:
     before: _Image | None
     partial: bool
     told: bool = False
+    fills: bool = False
 
 
 @dataclass(frozen=True)
@@ -420,7 +451,7 @@ class _Encodings:
 
     placeholder: str | None
     decimals: Decimals
-    timestamps: Unit
+    timestamps: Unit | None
     base64: bool
     hints: bool
 
@@ -457,7 +488,8 @@ def _parsed(
 ) -> tuple[DataFrame, _Image]:
     """Parse records once: the fields as the column ``_feed``, what Connect says of types as ``_types``."""
     if value is None:
-        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(_told_by(records)), records.drop(*_ARRIVAL).schema)
+        mine = records.select(*map(_quoted, _told_by(records)))
+        return records.selectExpr("*", "NULL AS _types"), _Image(_struct(mine.columns), mine.schema)
     kind = _type_of(records, value)
     if isinstance(kind, StructType):
         whole = _Image(_quoted(value), kind)
@@ -477,7 +509,7 @@ def _parsed(
     frame = records.selectExpr("*", f"{parse} AS _parsed").selectExpr(
         "*",
         f"CASE WHEN size(_parsed) = 1 AND {outer} IS NOT NULL THEN {event} END AS _feed",
-        f"{types[1].format(outer + '.schema') if can_be_wrapped else 'NULL'} AS _types",
+        f"{types[1].format(outer + '.schema') if can_be_wrapped else f'CAST(NULL AS {_TYPES})'} AS _types",
     )
     null = f"{text} IS NULL OR trim({text}) = 'null'"
     return frame, _Image("_feed", frame.schema["_feed"].dataType, True, null)
@@ -498,6 +530,11 @@ def _with_message(records: DataFrame, key: str | None, keys: Sequence[str]) -> t
     values = _struct_of({name: f"_key.{_quoted(name)}" for name in keys})
     frame = records.selectExpr("*", f"{parse} AS _key")
     sql = f"CASE WHEN _key IS NOT NULL THEN {f'coalesce(_key.payload, {values})' if wrapper else values} END"
+    if len(keys) == 1:
+        # A key of one column may be its value, such as `7` or `"seven"`.
+        text = f"CAST({_quoted(key)} AS STRING)"
+        alone = f"coalesce(get(from_json(concat('[', {text}, ']'), 'array<string>'), 0), {text})"
+        sql = f"CASE WHEN {text} RLIKE '^ *[^ {{]' THEN {_struct_of({keys[0]: alone})} ELSE {sql} END"
     return frame, _Image(sql, frame.selectExpr(f"{sql} AS m").schema["m"].dataType)
 
 
@@ -511,6 +548,53 @@ def _present(row: str, columns: StructType, row_text: str, partial: str) -> str:
         return "NULL"
     nulls = " OR ".join(f"{row}.{_quoted(name)} IS NULL" for name in columns.names)
     return f"CASE WHEN {partial} AND ({nulls}) THEN json_object_keys({row_text}) END"
+
+
+def _unnamed(row: _Image, columns: StructType, row_text: str) -> str:
+    """Return the fields of a row that are no column of the table, as SQL; those that Debezium adds begin with ``__``."""
+    if not row_text:
+        names = row.type.names if isinstance(row.type, StructType) else []
+        known = {name.lower() for name in columns.names}
+        return _named_where_set([n for n in names if n.lower() not in known and not n.startswith("__")], of=row.sql)
+    named = ", ".join(map(_literal, columns.names))
+    # The schema has the names already, where there is one.
+    every = f"CASE WHEN _types IS NULL THEN json_object_keys({row_text}) ELSE _types.field END"
+    found = f"filter({every}, n -> n NOT IN ({named}) AND NOT startswith(n, '__'))"
+    return f"CASE WHEN {row.sql} IS NOT NULL THEN {found} END"
+
+
+def _known_to_dms(columns: StructType, sequence_by: Sequence[str]) -> set[str]:
+    """Return the columns of a file that are the table's, their before images, headers, or order its changes."""
+    own = {name.lower() for name in columns.names}
+    return own | {f"bi_{name}" for name in own} | {name.lower().strip("`") for name in sequence_by}
+
+
+def _named_where_set(names: Sequence[str], of: str = "") -> str:
+    """Return the names of these columns, or fields of a struct, that are not NULL, as SQL."""
+    names = [name for name in names if not name.upper().startswith("AR_H_")]
+    dot = f"{of}." if of else ""
+    each = ", ".join(f"CASE WHEN {dot}{_quoted(name)} IS NOT NULL THEN {_literal(name)} END" for name in names)
+    return f"array_compact(array({each}))" if names else "CAST(NULL AS ARRAY<STRING>)"
+
+
+def _not_utf8(value: str, record: _Image) -> str:
+    """Return a branch of CASE for bytes that are not UTF-8, which Spark would replace by U+FFFD without a word."""
+    invalid = _invalid(f"CAST({value} AS STRING)") if record.text else "false"
+    return f"WHEN {invalid} THEN {_literal(_NOT_UTF8)}"
+
+
+_NOT_UTF8 = "it has bytes that are not UTF-8; original is its base64"
+
+
+def _invalid(text: str) -> str:
+    # Encoding decodes the bytes first, and what is not UTF-8 becomes U+FFFD.
+    return f"coalesce(CAST({text} AS BINARY) <> encode({text}, 'UTF-8'), false)"
+
+
+def _quarantined_as(view: DataFrame, value: str, record: _Image) -> str:
+    """Return what quarantine shows of a record: its line or its value."""
+    whole = f"coalesce({LINE}, CAST({_quoted(value)} AS STRING))" if LINE in view.columns else _quoted(value)
+    return f"CAST({whole} AS STRING)" if record.text else whole
 
 
 def _pair(sequence: str, lsn: str) -> str:
@@ -556,7 +640,7 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
     if unknown := [name for name in keys if name not in wanted]:
         raise FeedUnsupported(f"the key {', '.join(unknown)} is not among the columns; they are {', '.join(wanted)}")
     number = {name: n for n, name in enumerate(wanted)}
-    pii = {field.name for field in columns if _has_pii(field)}
+    pii = {field.name for field in columns if has_pii(field)}
 
     # As few columns as can be: each is copied from stage to stage.
     left = {name: _placeholder(feed, how, name, kind) for name, kind in wanted.items()}
@@ -576,7 +660,7 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
 
     sequence = staged.schema["_sequence"].dataType
     assert isinstance(sequence, StructType)
-    problems = _problems(wanted, keys, number, sequence.names, feed, said, pii)
+    problems = _problems(wanted, keys, number, sequence.names, feed, said, pii, how)
     row = _struct_of({name: f"_value{n}" for name, n in number.items()})
     unset = {name: " OR ".join(filter(None, (sql, _absent(feed, name)))) for name, sql in left.items()}
     names = ", ".join(f"CASE WHEN {sql} THEN {_literal(name)} END" for name, sql in unset.items() if sql)
@@ -627,6 +711,7 @@ def _changes(frame: DataFrame, keys: Sequence[str], number: dict[str, int], feed
             "kind": "_kind",
             **{name: name for name in _ARRIVAL.intersection(frame.columns)},
             **({"table": "_table"} if "_table" in frame.columns else {}),
+            **({"fields": "CAST(NULL AS ARRAY<STRING>)" if second else "_fields"} if "_fields" in frame.columns else {}),
             "record": "0" if second else "1",
             "original": f"CASE WHEN _what = 'quarantined' THEN {original} END",
             "problems": "_problems",
@@ -646,6 +731,7 @@ def _problems(
     feed: _Feed,
     said: dict[str, str],
     pii: set[str],
+    how: _Encodings,
 ) -> str:
     """Find what keeps a record from being a change."""
     conditions = []
@@ -658,16 +744,18 @@ def _problems(
     broken = f"array({problem('true', '', 'record', '_broken')})"
     found = [problem("_op IS NULL", "", "op", "'it is no operation that this feed has'", "_kind")]
     missing = " OR ".join(f"_sequence.{_quoted(name)} IS NULL" for name in sequence)
+    missing = f"({missing}) AND NOT coalesce(_kind = '{TOMBSTONE}', false)" if feed.fills else missing
     found.append(problem(missing, "", "sequence", "'it does not say where in the order of changes it stands'"))
     found.append(problem("_op = 'upsert' AND _after IS NULL", "", "required", "'it is an insert or update without a row'"))
     if not keys:
         reason = "'the table has no key: what this changes cannot be found'"
         found.append(problem("_op IN ('upsert', 'delete')", "", "key", reason))
     for name, kind in wanted.items():
-        n, shown = number[name], "CAST(NULL AS STRING)"
-        if name not in pii:
-            shown = _as_text(feed.after(name), feed.after.type_of(name))
+        n, text = number[name], _as_text(feed.after(name), feed.after.type_of(name))
+        shown = text if name not in pii else "CAST(NULL AS STRING)"
         reason = _literal(f"it is no {kind.simpleString()}, or would lose something as one")
+        if isinstance(kind, TimestampType | TimestampNTZType) and how.timestamps is None:
+            reason = f"CASE WHEN {text} RLIKE '^-?[0-9]+$' THEN {_literal(_NO_UNIT)} ELSE {reason} END"
         unfit = f"_value{n} IS NULL AND {feed.after(name)} IS NOT NULL AND {said[name]}"
         if feed.after.type_of(name).simpleString() != kind.simpleString():
             found.append(problem(unfit, name, "format", reason, shown))
@@ -722,10 +810,17 @@ def _original(frame: DataFrame, feed: _Feed, pii: set[str]) -> str:
     """Give the record as JSON text, without the values that are tagged ``pii``."""
     if not pii:
         is_json = not isinstance(frame.schema["_original"].dataType, StructType)
-        return "CAST(_original AS STRING)" if is_json else _json("_original")
+        # Spark 3.5 may break lines in base64.
+        encoded = "regexp_replace(base64(CAST(_original AS BINARY)), '[^A-Za-z0-9+/=]', '')"
+        text = f"CASE WHEN _broken = {_literal(_NOT_UTF8)} THEN {encoded} ELSE CAST(_original AS STRING) END"
+        return text if is_json else _json("_original")
     images = [image for image in (feed.before, feed.after) if image]
     shown = {image.sql.strip("_"): _masked(image, pii) for image in images}
-    told = _json(_struct_of({"op": "_kind", **shown, "sequence": "_sequence"}))
+    kind = frame.schema["_sequence"].dataType
+    # The place in a task's input is another one in another run, and quarantine holds a record once.
+    names = [name for name in kind.names if name != "_gw_line"] if isinstance(kind, StructType) else []
+    sequence = _struct_of({name: f"_sequence.{_quoted(name)}" for name in names})
+    told = _json(_struct_of({"op": "_kind", **shown, "sequence": sequence}))
     return f"CASE WHEN _broken IS NULL THEN {told} ELSE '(withheld)' END"
 
 
@@ -746,6 +841,9 @@ _NUMBER = "'^-?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]+)?$'"
 _PLAIN = "'^-?([0-9]+([.][0-9]*)?|[.][0-9]+)$'"
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _ZONE = "(Z|[-+][0-9]{2}(:[0-9]{2})?)"
+# A number below is a time before March 1973 in microseconds, and one of our time in milliseconds or seconds.
+_LEAST_MICROS = 100_000_000_000_000
+_NO_UNIT = "in microseconds it is a time near 1970, or far from any; declare the unit of timestamps"
 _FIRST_MICROS, _LAST_MICROS = -62_135_596_800_000_000, 253_402_300_799_999_999
 _CONNECT_DECIMAL = "'org.apache.kafka.connect.data.Decimal'"
 _UNITS = {
@@ -832,16 +930,19 @@ def _numerals(comes_as: DataType, scale: int | None, connect: tuple[str, str] | 
         return [lambda x: _as_text(x, comes_as)]
     precise, known = "true" if how.decimals == "precise" and scale is not None else "false", f"{scale or 0}"
     if connect:
-        precise = f"CASE WHEN _types IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END"
+        precise = f"(CASE WHEN _types IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END)"
         known = f"coalesce(try_cast(try_element_at({connect[1]}, 'scale') AS INT), {known})"
 
-    def told(x: str) -> str:
+    def parsed(x: str) -> str:
         own = f"hex(try_to_binary(get_json_object({x}, '$.value'), 'base64'))"
-        encoded = f"CASE WHEN {x} LIKE '{{%' THEN {own} WHEN {precise} THEN hex(try_to_binary({x}, 'base64')) END"
+        padded = f"{precise} AND length({x}) % 4 = 0"
+        encoded = f"CASE WHEN {x} LIKE '{{%' THEN {own} WHEN {padded} THEN hex(try_to_binary({x}, 'base64')) END"
         places = f"CASE WHEN {x} LIKE '{{%' THEN try_cast(get_json_object({x}, '$.scale') AS INT) ELSE {known} END"
-        return f"named_struct('text', {x}, 'bytes', {encoded}, 'scale', {places})"
+        # Base64 that is no number of this length is no number at all; and zeros in front are base64.
+        text = f"CASE WHEN NOT {precise} AND NOT {x} RLIKE '^-?0[0-9]' THEN {x} END"
+        return f"named_struct('text', {text}, 'bytes', {encoded}, 'scale', {places})"
 
-    return [told, _numeral]
+    return [parsed, _numeral]
 
 
 def _numeral(x: str) -> str:
@@ -908,13 +1009,15 @@ def _date(x: str) -> str:
     )
 
 
-def _micros(x: str, comes_as: DataType, connect: tuple[str, str] | None, unit: Unit) -> str:
+def _micros(x: str, comes_as: DataType, connect: tuple[str, str] | None, unit: Unit | None) -> str:
     """Count microseconds since 1970-01-01 in UTC."""
     if isinstance(comes_as, TimestampType):
         return f"unix_micros({x})"
     text = _as_text(x, comes_as)
     number, first, last = f"try_cast({text} AS BIGINT)", _FIRST_MICROS // 1000, _LAST_MICROS // 1000
-    counted: dict[str, str] = {
+    counted: dict[str | None, str] = {
+        None: f"CASE WHEN {number} = 0 OR {number} NOT BETWEEN -{_LEAST_MICROS} AND {_LEAST_MICROS} THEN {number} END",
+        "seconds": f"CASE WHEN {number} BETWEEN {first // 1000} AND {last // 1000} THEN {number} * 1000000 END",
         "millis": f"CASE WHEN {number} BETWEEN {first} AND {last} THEN {number} * 1000 END",
         "micros": number,
         "nanos": f"CASE WHEN {number} % 1000 = 0 THEN {number} div 1000 END",
@@ -967,7 +1070,8 @@ def _plain_type(kind: DataType) -> DataType:
     return StringType() if isinstance(kind, CharType | VarcharType) else kind
 
 
-def _has_pii(field: StructField) -> bool:
+def has_pii(field: StructField) -> bool:
+    """Return whether a column, or a field in it, is tagged ``pii``: quarantine withholds its values."""
     kinds, tags = [field.dataType], field.metadata.get("tags") or ()
     inside: list[StructField] = []
     while kinds:
@@ -978,7 +1082,7 @@ def _has_pii(field: StructField) -> bool:
                 kinds += [kind.keyType, kind.valueType]
             case StructType() as kind:
                 inside += kind
-    return "pii" in tags or any(map(_has_pii, inside))
+    return "pii" in tags or any(map(has_pii, inside))
 
 
 def _type_of(records: DataFrame, name: str) -> DataType:
@@ -991,7 +1095,7 @@ def _type_of(records: DataFrame, name: str) -> DataType:
 
 def _told_by(records: DataFrame) -> list[str]:
     """List the columns that the feed itself has."""
-    return [name for name in records.columns if name not in _ARRIVAL]
+    return [name for name in records.columns if name not in _ARRIVAL and not name.startswith(_RESERVED)]
 
 
 def _require(records: DataFrame, *names: str) -> None:

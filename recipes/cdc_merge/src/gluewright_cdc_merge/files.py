@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_cdc_merge.audit import ARRIVAL
-from gluewright_cdc_merge.decode import MALFORMED, FeedUnsupported
+from gluewright_cdc_merge.decode import MALFORMED, UNREADABLE, FeedUnsupported
+from gluewright_cdc_merge.dms_order import PATH, with_place
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -22,14 +23,11 @@ RECURSIVE = {"recursiveFileLookup": "true"}
 """Folders in the source are read too: DMS makes one for each date, Kafka's S3 sink one for each partition."""
 CSV = {"multiLine": "true", "escape": '"', "mode": "PERMISSIVE", "columnNameOfCorruptRecord": MALFORMED}
 """As DMS writes: a quote in a quoted value is doubled, and there may be line breaks in it."""
+BYTES, BOM = "ISO-8859-1", "\ufeff"
+"""CSV is read byte by byte: a reader of UTF-8 would replace what is no UTF-8 without a word."""
+NOT_UTF8 = "it has bytes that are not UTF-8; such values are base64"
 MOST_HEADS = 100
 """So many tables one table was, over all changes of its columns; files with more different first lines have no header."""
-
-
-def has_files(spark: SparkSession, source: str) -> bool:
-    """Tell whether there are files in a folder with anything in them. Their content is not read."""
-    files = spark.read.format("binaryFile").options(**RECURSIVE).load(source)
-    return not files.where("length > 0").select("path").isEmpty()
 
 
 def came(rows: DataFrame) -> DataFrame:
@@ -68,6 +66,9 @@ def read_csv(
 ) -> DataFrame:
     """Read CSV files of DMS as text. Lines with more or fewer fields than their file has are in ``_malformed`` too.
 
+    Lines with bytes that are not UTF-8 have a reason in ``_gw_unreadable``, and such values are base64. Every line has its
+    place; see :func:`gluewright_cdc_merge.dms_order.with_place`.
+
     Files of the full load have no operation, and older ones may lack columns that were added since. Spark takes the header
     of one file for all and assigns by position; here every file is read by its own. If the files have none, a line with one
     field less than named, and no operation in front, is of the full load.
@@ -89,7 +90,7 @@ def read_csv(
         return _by_position(read(names, header=False), names, op, null)
     heads = _heads(spark, source).localCheckpoint()
     headers = [row["head"] for row in heads.select("head").distinct().limit(MOST_HEADS + 1).collect()]
-    named = {header: next(csv.reader([header])) for header in headers}
+    named = {header: next(csv.reader([header.removeprefix(BOM)])) for header in headers}
     wanted = {key.lower() for key in keys}
     if len(named) > MOST_HEADS or not all(wanted <= {name.lower() for name in columns} for columns in named.values()):
         # What stands there may be data.
@@ -102,16 +103,57 @@ def read_csv(
         rows = read(columns, header=True)
         if len(named) > 1:
             own = F.broadcast(heads.where(F.col("head") == header).select(F.col("file").alias("_of")))
-            rows = rows.withColumn("_file", F.col("_metadata.file_path"))
-            rows = rows.join(own, F.col("_file") == F.col("_of"), "left_semi").drop("_file")
+            rows = rows.join(own, F.col(PATH) == F.col("_of"), "left_semi")
         found.append(rows)
     return functools.reduce(partial(DataFrame.unionByName, allowMissingColumns=True), found)
 
 
 def _rows(spark: SparkSession, source: str, names: Sequence[str], *, null: str, audited: bool, header: bool) -> DataFrame:
     schema = StructType([StructField(name, StringType()) for name in [*names, MALFORMED]])
-    rows = spark.read.schema(schema).options(**RECURSIVE, **CSV, header=header, nullValue=null).csv(source)
-    return came(rows) if audited else rows
+    options = {**RECURSIVE, **CSV, "nullValue": _as_bytes(null), "encoding": BYTES}
+    rows = spark.read.schema(schema).options(**options, header=header).csv(source)
+    return _decoded(with_place(came(rows) if audited else rows, numbered=False), [*names, MALFORMED])
+
+
+def _as_bytes(text: str) -> str:
+    """Return a text as it looks where each byte is a character."""
+    return text.encode().decode(BYTES)
+
+
+def _decoded(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Decode values that were read byte by byte, and find those that are not UTF-8."""
+    others = [_quoted(name) for name in rows.columns if name not in names]
+    raw = _without_bom(names)
+    # Where each character is one byte the text is ASCII, and stays.
+    ascii_only, decoded = "octet_length({0}) = length({0})", f"CAST(encode({{0}}, '{BYTES}') AS STRING)"
+    same = "CAST({0} AS BINARY) = encode({0}, 'UTF-8')"
+    values = [f"if({ascii_only}, {{0}}, {decoded})".format(sql) for sql in raw]
+    valid = [f"({sql} IS NULL OR {ascii_only.format(sql)} OR {same.format(decoded.format(sql))})" for sql in raw]
+    rows = rows.selectExpr(
+        *others,
+        *(f"{sql} AS __value{n}" for n, sql in enumerate(values)),
+        f"if({' AND '.join(valid)}, NULL, '{NOT_UTF8}') AS {UNREADABLE}",
+    )
+    shown = "if({1} IS NULL OR {0} IS NULL OR " + same + ", {0}, base64(CAST({0} AS BINARY))) AS {2}"
+    made = [shown.format(f"__value{n}", UNREADABLE, _quoted(name)) for n, name in enumerate(names)]
+    return rows.selectExpr(*made, *others, UNREADABLE)
+
+
+def _without_bom(names: Sequence[str]) -> list[str]:
+    """Return the columns as SQL, without a byte order mark in front of the first or of a malformed line."""
+    bom, first = _as_bytes(BOM), _quoted(names[0])
+    # In front of a quote the mark hides the quote from the parser.
+    inner = f"substring({first}, {len(bom) + 2}, length({first}) - {len(bom) + 2})"
+    unquoted = f"CASE WHEN {first} LIKE '{bom}\"%\"' THEN replace({inner}, '\"\"', '\"')"
+
+    def bare(name: str) -> str:
+        return f"WHEN startswith({name}, '{bom}') THEN substring({name}, {len(bom) + 1}) ELSE {name} END"
+
+    columns = [_quoted(name) for name in names]
+    return [
+        f"{unquoted} {bare(name)}" if name == first else f"CASE {bare(name)}" if name == _quoted(MALFORMED) else name
+        for name in columns
+    ]
 
 
 def _heads(spark: SparkSession, source: str) -> DataFrame:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
-from pyspark.sql import functions as F
+from pyspark.errors import AnalysisException
+from pyspark.sql.types import StructType
 
-from gluewright_cdc_merge.audit import audit
-from gluewright_cdc_merge.decode import Decoded, debezium, debezium_flattened, dms, plain
-from gluewright_cdc_merge.files import came, has_files, read_csv, read_parquet, read_text
+from gluewright_cdc_merge.decode import POSITION, Decoded, debezium, debezium_flattened, dms, has_pii, plain
+from gluewright_cdc_merge.dms_order import PATH, Files, list_files, number_lines, order_by, position_of_ties, with_place
+from gluewright_cdc_merge.files import came, read_csv, read_parquet, read_text
 from gluewright_cdc_merge.merge import kept
+from gluewright_cdc_merge.messages import place_deletes, read_messages
+from gluewright_cdc_merge.preflight import check_arguments, check_database, names_of, parse_columns
 from gluewright_cdc_merge.publish import open_target
-from gluewright_core.dataset import RUN, quarantine_spec
-from gluewright_core.errors import GluewrightError
+from gluewright_cdc_merge.quarantine import save_quarantine
+from gluewright_cdc_merge.report import (
+    count_records,
+    log_audit,
+    log_unnamed,
+    refuse_too_many,
+)
+from gluewright_cdc_merge.ties import quarantine_ties
+from gluewright_core.dataset import quarantine_spec
+from gluewright_core.errors import ArgumentsInvalid, StorageError
 from gluewright_core.job import Job, run
 from gluewright_core.schema.files import load_contract
-from gluewright_core.schema.types import parse_fields
 from gluewright_core.tables import Kind, open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-    from pyspark.sql.types import StructType
 
 IGNORED = ("stale", "repeated", "superseded")
 """What becomes of records that change nothing; the others count as written."""
@@ -40,15 +48,25 @@ class Format(Enum):
     plain_parquet = "plain-parquet"
 
 
+class DecimalMode(Enum):
+    """How a connector writes decimals."""
+
+    string = "string"
+    precise = "precise"
+    double = "double"
+
+
+class TimeUnit(Enum):
+    """What a timestamp that is a number counts."""
+
+    seconds = "seconds"
+    millis = "millis"
+    micros = "micros"
+    nanos = "nanos"
+
+
 JSON = (Format.debezium_json, Format.debezium_flattened_json)
-
-
-class TooManyQuarantined(GluewrightError):  # noqa: N818
-    """More records cannot be decoded than the job accepts. Nothing was published."""
-
-
-class SeveralTables(GluewrightError):  # noqa: N818
-    """The files have changes of several tables. Nothing was published."""
+DMS = (Format.dms_csv, Format.dms_parquet)
 
 
 @dataclass(frozen=True)
@@ -60,9 +78,11 @@ class Arguments:
     target: Annotated[str, "The table: database.table, for iceberg catalog.database.table."]
     columns: Annotated[str, "Its columns, such as 'id bigint, name string', or the path of a contract (.yaml or .json)."]
     keys: Annotated[list[str], "The columns that identify a row."]
-    sequence_by: Annotated[list[str], "What orders a row's changes; may be left out for Debezium on PostgreSQL."] = field(
-        default_factory=list
-    )
+    sequence_by: Annotated[
+        list[str],
+        "What orders a row's changes; may be left out for Debezium on PostgreSQL and for the files of one DMS task. "
+        "DMS: the timestamp column; AR_H_CHANGE_SEQ, file names and lines are used without naming them.",
+    ] = field(default_factory=list)
     partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
     location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
     catalog: Annotated[Kind, "How the table is kept."] = Kind.PARQUET
@@ -74,27 +94,50 @@ class Arguments:
     source_tables: Annotated[list[str], "Debezium: the source tables that are meant, as schema.table."] = field(
         default_factory=list
     )
+    decimals: Annotated[DecimalMode, "Debezium without schemas: the connector's decimal.handling.mode."] = DecimalMode.string
+    timestamps: Annotated[
+        TimeUnit | None, "Debezium without schemas: what numbers in timestamp columns count; else micros, if plausible."
+    ] = None
     keep_days: Annotated[int, "How many days a delete is remembered, to outlive changes that come late."] = 30
     audit: Annotated[bool, "Log how many changes tie or come after newer ones of their key, by the files' times."] = False
-    max_quarantine_share: Annotated[float | None, "Fail if more than this share of the records is quarantined."] = None
+    max_quarantine_share: Annotated[float, "Fail, and publish nothing, if more than this share is quarantined."] = 0.05
 
 
 def main(job: Job[Arguments]) -> None:
-    """Decode, set aside what cannot be decoded, merge, publish."""
+    """Check the arguments, decode, quarantine what cannot be decoded, merge, publish."""
+    asked = job.arguments
+    columns = checked_columns(asked)
+    check_database(job.spark, asked.target)
     with job.step("merge") as step:
-        # Lines of text can be read where there are none; other files tell what their columns are.
-        if job.arguments.format not in JSON and not has_files(job.spark, job.arguments.source):
+        # Lines of text can be read where there are none; other files define their columns.
+        files = list_files(job.spark, asked.source) if asked.format not in JSON else Files(some=True, ordered=True)
+        if not files.some:
             step.add(read=0, written=0, quarantined=0)
-            job.log.info("there are no files in %s", job.arguments.source)
+            job.log.info("there are no files in %s", asked.source)
             return
-        decoded = Decoded(kept(decode(load_records(job), job.arguments).records))
-        records = count_records(decoded, job.arguments)
+        try:
+            lazy = decode(load_records(job), asked, columns)
+        except AnalysisException as error:
+            reason = str(error).partition("\n")[0]
+            raise ArgumentsInvalid(f"the records have not what --sequence_by or --op name: {reason}") from None
+        decoded = Decoded(kept(without_ties(lazy.records, files, asked, columns)))
+        records = count_records(decoded, asked, placed=is_placed(asked))
+        if records.pop("unplaced", 0):
+            decoded = Decoded(kept(place_deletes(decoded.records, pii=pii_of(columns))))
+            records = count_records(decoded, asked, placed=is_placed(asked))
+            records.pop("unplaced", 0)
+        unnamed = records.pop("unnamed", 0)
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
-        refuse_too_many(records, job.arguments)
-        save_quarantine(decoded.quarantine, records.get("quarantined", 0), job)
-        if job.arguments.audit:
-            log_audit(decoded.changes, job)
-        merged = save_changes(decoded.changes, job)
+        if unnamed:
+            step.report(fields_not_in_columns=log_unnamed(decoded, unnamed, job))
+        refuse_too_many(records, decoded, asked)
+        quarantine = open_table(job.spark, quarantine_spec(asked.target, asked.location), asked.catalog)
+        save_quarantine(decoded.quarantine, records.get("quarantined", 0), quarantine, job.run.id)
+        changes = number_lines(decoded.changes, decoded.records) if asked.format is Format.dms_csv else decoded.changes
+        changes = changes.drop(PATH, POSITION)
+        if asked.audit:
+            log_audit(changes, decoded, job)
+        merged = save_changes(changes, job)
         ignored = {kind: merged[kind] for kind in IGNORED if kind in merged} | {"no change": records.get("ignored", 0)}
         step.add(
             written=sum(rows for kind, rows in merged.items() if kind not in IGNORED),
@@ -103,81 +146,88 @@ def main(job: Job[Arguments]) -> None:
         job.log.info("merged: %s", ", ".join(f"{rows} {kind}" for kind, rows in sorted(merged.items())) or "nothing")
 
 
+def checked_columns(asked: Arguments) -> StructType:
+    """Check the arguments and return the table's columns; nothing is read but the file of a contract."""
+    columns = columns_of(asked)
+    missing = []
+    if asked.format is Format.plain_parquet and not asked.sequence_by:
+        missing.append("--sequence_by: not given, plain-parquet needs what orders the changes")
+    files = {name.lower() for name in names_of(asked.file_columns)}
+    if files and (unknown := [key for key in asked.keys if key.lower() not in files]):
+        missing.append(f"--file_columns: lacks the key {', '.join(unknown)}")
+    if not asked.keys:
+        missing.append("--keys: names no column")
+    if not 0 <= asked.max_quarantine_share <= 1:
+        missing.append(f"--max_quarantine_share: given {asked.max_quarantine_share}, expected a share from 0 to 1")
+    named = {"keys": asked.keys, "partition_by": asked.partition_by}
+    check_arguments(asked.target, asked.catalog, asked.location, columns, named, missing=missing)
+    return columns
+
+
 def load_records(job: Job[Arguments]) -> DataFrame:
     """Read the files; for an audit also in which order their records came."""
     asked, spark = job.arguments, job.spark
     if asked.format is Format.dms_csv:
-        null, names = asked.null, asked.file_columns
+        null, names = asked.null, names_of(asked.file_columns)
         return read_csv(spark, asked.source, asked.keys, op=asked.op, null=null, names=names, audited=asked.audit)
     if asked.format in JSON:
-        records = read_text(spark, asked.source)
-    else:
-        records = read_parquet(spark, asked.source, partitioned=asked.format is Format.plain_parquet)
-    return came(records) if asked.audit else records
+        lines = read_text(spark, asked.source)
+        return read_messages(came(lines) if asked.audit else lines, placed=is_placed(asked))
+    records = read_parquet(spark, asked.source, partitioned=asked.format is Format.plain_parquet)
+    records = came(records) if asked.audit else records
+    return with_place(records, numbered=True) if asked.format is Format.dms_parquet else records
 
 
-def decode(records: DataFrame, asked: Arguments) -> Decoded:
+def decode(records: DataFrame, asked: Arguments, columns: StructType) -> Decoded:
     """Decode the records of this format."""
-    columns = columns_of(asked)
-    if asked.format is Format.debezium_json:
-        return debezium(records, columns, asked.keys, sequence_by=asked.sequence_by, tables=asked.source_tables)
-    if asked.format is Format.debezium_flattened_json:
-        return debezium_flattened(
-            records, columns, asked.keys, value="value", sequence_by=asked.sequence_by, tables=asked.source_tables
+    if asked.format in JSON:
+        decoder = debezium if asked.format is Format.debezium_json else debezium_flattened
+        return decoder(
+            records,
+            columns,
+            asked.keys,
+            value="value",
+            key="key",
+            sequence_by=asked.sequence_by,
+            tables=asked.source_tables,
+            decimals=asked.decimals.value,
+            timestamps=asked.timestamps.value if asked.timestamps else None,
         )
-    if asked.format in {Format.dms_csv, Format.dms_parquet}:
-        return dms(records, columns, asked.keys, op=asked.op, sequence_by=asked.sequence_by)
+    if asked.format in DMS:
+        return dms(records, columns, asked.keys, op=asked.op, sequence_by=order_by(records, asked.sequence_by, asked.op))
     return plain(records, asked.keys, op=asked.op, sequence_by=asked.sequence_by)
 
 
+def without_ties(records: DataFrame, files: Files, asked: Arguments, columns: StructType) -> DataFrame:
+    """Quarantine changes of a key whose order is not known, unless the feed's own order excludes them."""
+    pii = pii_of(columns)
+    if asked.format not in DMS:
+        return quarantine_ties(records, pii=pii) if asked.sequence_by else records
+    if files.ordered:
+        return records
+    sequence = records.schema["sequence"].dataType
+    assert isinstance(sequence, StructType)
+    return quarantine_ties(records, by=position_of_ties(sequence), pii=pii, apart=PATH)
+
+
+def pii_of(columns: StructType) -> list[str]:
+    """Return the columns that are tagged ``pii``."""
+    return [column.name for column in columns if has_pii(column)]
+
+
 def columns_of(asked: Arguments) -> StructType:
-    """Read the table's columns: of a contract file, or as they stand in the argument."""
-    if asked.columns.endswith((".yaml", ".json")):
+    """Read the table's columns: of a contract file, or from the argument."""
+    if not asked.columns.endswith((".yaml", ".json")):
+        return parse_columns(asked.columns)
+    try:
         return load_contract(asked.columns).struct
-    return parse_fields(asked.columns)
+    except StorageError as error:
+        raise ArgumentsInvalid(f"--columns: {asked.columns} cannot be read: {error}") from None
 
 
-def count_records(decoded: Decoded, asked: Arguments) -> dict[str, int]:
-    """Count changes, quarantined and ignored records; refuse changes of several tables if they were not asked for."""
-    table = "table" if "table" in decoded.records.columns else "CAST(NULL AS STRING) AS table"
-    found = decoded.records.selectExpr("what", table).groupBy("what", "table").count().collect()
-    tables = sorted({row["table"] for row in found if row["what"] == "change" and row["table"]})
-    if len(tables) > 1 and not asked.source_tables:
-        raise SeveralTables(
-            f"{asked.source} has changes of several tables: {', '.join(tables)}; name in --source_tables those that belong "
-            f"in {asked.target}"
-        )
-    counted: Counter[str] = Counter()
-    for row in found:
-        counted[row["what"]] += row["count"]
-    return counted
-
-
-def refuse_too_many(records: dict[str, int], asked: Arguments) -> None:
-    """Stop before anything is published if too many records cannot be decoded."""
-    quarantined, read = records.get("quarantined", 0), sum(records.values())
-    if asked.max_quarantine_share is not None and quarantined > asked.max_quarantine_share * read:
-        raise TooManyQuarantined(
-            f"{asked.source}: {quarantined:,} of {read:,} records cannot be decoded, {asked.max_quarantine_share:.2%} are "
-            "allowed; look at --format, --columns, --keys and --sequence_by, or allow more"
-        )
-
-
-def save_quarantine(rows: DataFrame, quarantined: int, job: Job[Arguments]) -> None:
-    """Set aside what cannot be decoded, in a partition of this run."""
-    asked = job.arguments
-    table = open_table(job.spark, quarantine_spec(asked.target, asked.location), asked.catalog)
-    if not quarantined and table.exists() and table.read().where(F.col(RUN) == job.run.id).isEmpty():
-        return
-    # As in the merge, an attempt again may have read more.
-    attempt = f"{job.run.id}-{table.begin(job.run.id)}"
-    table.publish(rows.withColumn(RUN, F.lit(job.run.id)), run=attempt, replace=[{RUN: job.run.id}])
-
-
-def log_audit(changes: DataFrame, job: Job[Arguments]) -> None:
-    """Say what is odd in the order of the changes. The merge is right all the same."""
-    for row in audit(changes).groupBy("finding").count().collect():
-        job.log.warning("%d times a %s in the order of the changes", row["count"], row["finding"])
+def is_placed(asked: Arguments) -> bool:
+    """Return whether deletes get their place in the order from the records around them."""
+    return asked.format is Format.debezium_flattened_json and not asked.sequence_by
 
 
 def save_changes(changes: DataFrame, job: Job[Arguments]) -> dict[str, int]:

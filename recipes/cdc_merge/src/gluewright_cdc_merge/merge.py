@@ -10,6 +10,7 @@ This file can be copied alone into a job: it needs the standard library and PySp
 - ``sequence``: a struct; of two changes the one with the greater sequence is later;
 - ``row``: a struct of the table's columns, NULL where there is none to tell;
 - ``unset``, if the feed has partial changes: the names of columns that the change says nothing about, NULL for none;
+- ``record``, if some records are two changes: how many records the change counts as, 1 or 0;
 - ``moved``, if its rows change keys in two parts, a delete and an upsert with one sequence: whether the upsert takes what it
   leaves out from the row that the delete ends. The feed has partial changes then.
 
@@ -159,8 +160,8 @@ def newest(changes: DataFrame, moves: Moves | None = None) -> DataFrame:
         F.max(F.when(F.col("at").isNull(), F.col("sequence"))).alias("gone"),
         newest_row.alias("said"),
         F.sum("copies").alias("records"),
-        (F.sum("copies") - F.count("copies")).alias("repeated"),
-        (F.count("copies") - 1).alias("superseded"),
+        F.sum(F.greatest(F.col("copies") - 1, F.lit(0))).alias("repeated"),
+        F.greatest(F.count_if(F.col("copies") > 0) - 1, F.lit(0)).alias("superseded"),
     )
 
 
@@ -375,7 +376,7 @@ def tally() -> Column:
     """Tell of a settled key what became of its records: an array of ``outcome`` and ``records``; see :func:`counts`."""
     kind = F.when(F.col("key").isNull(), F.lit("truncates")).otherwise(F.col("outcome"))
     every = F.array(
-        F.struct(kind.alias("outcome"), F.when(F.col("records").isNotNull(), F.lit(1).cast("long")).alias("records")),
+        F.struct(kind.alias("outcome"), (F.col("records") - F.col("repeated") - F.col("superseded")).alias("records")),
         F.struct(F.lit("repeated").alias("outcome"), F.col("repeated").alias("records")),
         F.struct(F.lit("superseded").alias("outcome"), F.col("superseded").alias("records")),
     )
@@ -554,12 +555,14 @@ def _said(changes: DataFrame) -> DataFrame:
     partial = "unset" in changes.columns
     unset = F.col("unset") if partial else F.lit(None).cast("array<string>")
     at = F.when(F.col("op") == "upsert", F.struct("sequence", _tie(F.col("row")).alias("tie")))
+    # A record that changes a key is two changes, of which one counts.
+    record = (F.col("record") if "record" in changes.columns else F.lit(1)).cast("long")
     distinct = (
-        changes.select("key", "sequence", at.alias("at"), "row", unset.alias("unset"))
+        changes.select("key", "sequence", at.alias("at"), "row", unset.alias("unset"), record.alias("record"))
         # One shuffle for this and for what is aggregated by key afterwards.
         .repartition("key")
         .groupBy("key", "sequence", "at")
-        .agg(F.count(F.lit(1)).alias("copies"), F.first("row").alias("row"), F.first("unset").alias("unset"))
+        .agg(F.sum("record").alias("copies"), F.first("row").alias("row"), F.first("unset").alias("unset"))
     )
 
     def saying(name: str) -> Column:
