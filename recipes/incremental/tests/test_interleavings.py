@@ -4,15 +4,16 @@ import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from gluewright_core.errors import ConcurrentUpdate
+import pytest
+
+from gluewright_core import state
+from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError
 from gluewright_core.storage import ABSENT
 from gluewright_incremental.incremental import Incremental
-from gluewright_testing.interleavings import explore
+from gluewright_testing.interleavings import Fault, explore
 from gluewright_testing.killpoints import Killed
 from gluewright_testing.memory import MemoryStorage
-from gluewright_testing.sharing import once
-
-pytestmark = once(0)
+from gluewright_testing.sharing import shared
 
 DAYS = ["dt=2013-02-01/a.csv", "dt=2013-02-02/a.csv"]
 
@@ -43,7 +44,8 @@ def make_world():
 
 
 def check(world, outcome):
-    assert all(isinstance(error, (ConcurrentUpdate, Killed)) for error in outcome.errors.values()), outcome.errors
+    expected = (ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError, Killed)
+    assert all(isinstance(error, expected) for error in outcome.errors.values()), outcome.errors
     hours = 10
     while run(world, hours):
         hours += 1
@@ -51,9 +53,19 @@ def check(world, outcome):
     assert Counter(taken) == Counter((key, world.stat(key).version) for key in DAYS)
 
 
-def test_two_runs_whose_leases_do_not_protect_them_publish_each_object_once():
-    # To the second run the first one's lease has always expired.
-    writers = {"one": lambda world: run(world, 1), "two": lambda world: run(world, 2)}
-    explored = explore(make_world, writers, check, kills=1)
+# To the second run the first one's lease has always expired.
+WRITERS = {"one": lambda world: run(world, 1), "two": lambda world: run(world, 2)}
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(state, "RETRY_PAUSES", (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("fault", shared([None, *Fault]), ids=lambda fault: fault.value if fault else "a death")
+def test_two_runs_whose_leases_do_not_protect_them_publish_each_object_once(fault):
+    limits = {"faults": 1, "kinds": [fault], "switches": 3} if fault else {"kills": 1}
+    explored = explore(make_world, WRITERS, check, **limits)
+    print(f"{fault.value if fault else 'a death'}: {explored}")
     assert explored.exhaustive
     assert explored.states > 200
