@@ -1,4 +1,4 @@
-"""What ``hatch run faults`` demands of tables and sinks: each increment and each object exactly once, and every file there."""
+"""The checks of ``hatch run faults``: each increment and each object exactly once, and no file missing."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Audit:
         protocol.finish("audit")
         found = Counter(self._direct.runs_in(table.first))
         recorded = {run for run in table.unknown if protocol.record(run)}
-        wanted = table.published | recorded
+        wanted = Counter(table.published | recorded)
         return [
-            f"{table.first.name}: the increment of run {run} is in the table {found[run]} times, told or recorded: {run in wanted}"
-            for run in sorted(wanted | found.keys())
-            if found[run] != (run in wanted)
+            f"{table.first.name}: the increment of run {run} is in the table {found[run]} times and not {wanted[run]}"
+            for run in sorted(wanted | found)
+            if found[run] != wanted[run]
         ]
 
     def _create(self, first: Task) -> None:

@@ -120,10 +120,7 @@ class Worker:
         result, until = Result(), time.monotonic() + task.seconds
         while not result.done and time.monotonic() < until:
             try:
-                if task.kind == "ledger":
-                    outcome = self._read_source(task)
-                else:
-                    outcome = self._increment(task, result)
+                outcome = self._read_source(task) if task.kind == "ledger" else self._increment(task, result)
                 result.done = True
             except (GluewrightError, BotoCoreError, ClientError) as error:
                 outcome = type(error).__name__
@@ -167,9 +164,7 @@ class Worker:
         """Publish a folder as a table's content; delete it when that is refused."""
         partition = partition_of(task)
         try:
-            self.protocol(task).publish(
-                task.run, {partition: self._storage.uri_of(folder)}, since=since, rows=1, alone=True
-            )
+            self.protocol(task).publish(task.run, {partition: self._storage.uri_of(folder)}, since=since, rows=1, alone=True)
         except ConcurrentUpdate:
             with suppress(StorageError):
                 self._storage.delete([f"{folder}/{_FILE}"])

@@ -1,4 +1,4 @@
-"""Publish through a network that loses, delays and doubles requests, and look whether anything is lost: ``hatch run faults``.
+"""Publish through a network that loses, delays and doubles requests, and check that nothing is lost: ``hatch run faults``.
 
 Two worker processes increment the same counter tables, or read the same source, at the same time. Their requests to S3 and
 Glue pass proxies that inject faults into a share of them; now and then a worker is stopped for longer than its lease, or
@@ -112,8 +112,7 @@ def run_pairs(server: str, pairs: int, seed: int, until: float, logs: Path, lane
     with running_servers(server) as (s3, glue):
         s3.bucket(_BUCKET)
         glue.client("glue").create_database(DatabaseInput={"Name": DATABASE})
-        slow = {"share": 0.1, "seed": seed, "hold_seconds": 1.5, "late_seconds": 4.0, "late_requests": 40}
-        with FaultProxy(s3.url, **slow) as s3_proxy, FaultProxy(glue.url, **slow) as glue_proxy:
+        with _proxy(s3, seed) as s3_proxy, _proxy(glue, seed) as glue_proxy:
             root = f"s3://{_BUCKET}/{server}"
             direct = Worker(root, s3.client(config=SHORT_TIMEOUTS), GlueDataCatalog(glue.client("glue")))
             audit = Audit(direct, glue.client("glue"))
@@ -140,6 +139,11 @@ def run_pairs(server: str, pairs: int, seed: int, until: float, logs: Path, lane
         report.lost += lost
         report.dead += dead
     return report
+
+
+def _proxy(server: AwsServer, seed: int) -> FaultProxy:
+    """Return a proxy whose lost answers outlast the clients' time-outs, and whose late requests outlast a publish."""
+    return FaultProxy(server.url, share=0.1, seed=seed, hold_seconds=1.5, late_seconds=4.0, late_requests=40)
 
 
 @contextmanager

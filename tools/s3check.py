@@ -51,6 +51,7 @@ def server_program() -> Path:
 
 @contextmanager
 def running_versitygw(program: Path) -> Iterator[str]:
+    """Run the server on a free port of this machine, with no buckets, and yield its URL."""
     user, password = FAKE_CREDENTIALS
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="versitygw-") as folder:

@@ -237,9 +237,7 @@ class CommitProtocol:
         files = None if change.before is None else count_files(self.state, head, change.partition, change.before)
         return PartitionChange(change.partition, change.after, change.before, files)
 
-    def _refuse_conflicts(
-        self, run: str, head: Head, since: int, wanted: set[Values] | None, *, repairs: bool
-    ) -> None:
+    def _refuse_conflicts(self, run: str, head: Head, since: int, wanted: set[Values] | None, *, repairs: bool) -> None:
         if head.version < since:
             raise StateInvalid(
                 f"{self.state.uri}: version {head.version}, and run {run} began at version {since}: the head was deleted or "
