@@ -149,7 +149,7 @@ class Lane:
         time.sleep(delay)
         worker = self._workers[side]
         if not worker.is_busy:
-            return "both were done before one could be stopped"
+            return f"{'ab'[side]} was done before it could be stopped"
         if chance < PAUSED:
             worker.signal(signal.SIGSTOP)
             time.sleep(LEASE_SECONDS * draw.uniform(1.1, 2.0))

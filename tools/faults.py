@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number, server in enumerate(servers):
         pairs = options.pairs // len(servers) + (number < options.pairs % len(servers))
         left = (until - time.monotonic()) / (len(servers) - number)
-        total.add(run_pairs(server, pairs, options.seed, time.monotonic() + left, logs, options.lanes))
+        try:
+            total.add(run_pairs(server, pairs, options.seed, time.monotonic() + left, logs, options.lanes))
+        except Exception:  # noqa: BLE001 - whatever it is, the last line says that the goal was not met
+            total.problems.append(f"{server}: {traceback.format_exc()}")
     for problem in [*total.lost, *total.dead, *total.problems]:
         progress(problem)
     progress(f"attempts: {dict(total.outcomes.most_common())}")
