@@ -154,6 +154,7 @@ def _proxy(server: AwsServer, seed: int) -> FaultProxy:
 def running_servers(server: str) -> Iterator[tuple[AwsServer, AwsServer]]:
     """Start the S3 server and the Glue server: moto's for Glue, and for S3 the one that is named."""
     with running_server() as moto:
+        moto.reset()  # its servers of one process share what they keep
         versitygw = running_versitygw(server_program()) if server == "versitygw" else nullcontext(moto.url)
         with versitygw as url:
             yield AwsServer(url), moto
