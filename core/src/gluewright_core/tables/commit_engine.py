@@ -70,7 +70,7 @@ class CommitEngine:
         """Finish what a run that died has decided, and put back what late requests have changed.
 
         Returns:
-            How many publishes the table has had.
+            How many publishes the table has had, repairs included.
 
         Raises:
             ConcurrentUpdate: that run is alive and publishing.

@@ -72,7 +72,7 @@ class CommitProtocol:
         self._storage = storage
 
     def version(self) -> int:
-        """Return how many publishes the table has had: what a run notes at its start."""
+        """Return how many publishes the table has had, repairs included: what a run notes at its start."""
         return self.state.head().version
 
     def record(self, run: str) -> CommitRecord | None:
@@ -137,7 +137,7 @@ class CommitProtocol:
         """Finish what a run that died has decided, and put back what late requests have changed.
 
         Returns:
-            How many publishes the table has had.
+            How many publishes the table has had, repairs included.
 
         Raises:
             ConcurrentUpdate: that run is alive and publishing.
