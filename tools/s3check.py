@@ -27,14 +27,14 @@ MODULE = "github.com/versity/versitygw/cmd/versitygw"
 
 def main() -> int:
     """Run pytest on the tests marked ``independent_s3`` and return its exit code."""
-    with _running(_server()) as url:
+    with running_versitygw(server_program()) as url:
         print(f"versitygw {VERSION} at {url}", flush=True)
         environment = os.environ | {ENDPOINT_OVERRIDE: url}
         command = [sys.executable, "-m", "pytest", "-m", "independent_s3", *sys.argv[1:]]
         return subprocess.run(command, env=environment, check=False).returncode
 
 
-def _server() -> Path:
+def server_program() -> Path:
     """Return the server's program, built at the first call."""
     folder = cache_folder() / "versitygw" / VERSION
     program = folder / "versitygw"
@@ -50,7 +50,8 @@ def _server() -> Path:
 
 
 @contextmanager
-def _running(program: Path) -> Iterator[str]:
+def running_versitygw(program: Path) -> Iterator[str]:
+    """Run the server on a free port of this machine, with no buckets, and yield its URL."""
     user, password = FAKE_CREDENTIALS
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="versitygw-") as folder:

@@ -138,6 +138,52 @@ def test_what_lost_an_update_once_does_not_any_more(script):
     nothing_is_lost(*play(World, WRITERS, script))
 
 
+def slow_reader(run: str, *, replaces: bool = False):
+    """Begin, read after a while, compute after a while, publish; or publish what does not depend on what was read."""
+
+    def writer(world: World) -> str:
+        protocol = world.protocol()
+        since = protocol.finish(run)
+        with effect("reader.reads", run):
+            read = world.catalog.locations("db.t", [KEY])[KEY]
+        with effect("reader.computes", run):
+            target = f"0+a+b+{run}" if replaces else f"{read}+{run}"
+        protocol.publish(run, {KEY: target}, since=since, rows=1, alone=not replaces)
+        return target
+
+    return writer
+
+
+LATE_BETWEEN = [
+    Go("a", "catalog.move"), Go("a", fault=Fault.DOUBLED), Go("a"), Go("b"), Go("c", "reader.reads"), Go("late"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [[Go("c")], [Go("c", "reader.computes"), Go("d"), Go("c")]],
+    ids=["repaired by its own publish", "repaired by another run before its publish"],
+)
+def test_a_run_that_read_what_a_late_request_had_put_back_is_refused(rest):
+    """Three runs: the first one's request arrives after the second publish, while the third reads."""
+    finishing = {"d": lambda world: world.protocol().finish("d")}
+    writers = {"a": increment("a"), "b": increment("b"), "c": slow_reader("c"), **finishing}
+    world, outcome = play(World, writers, LATE_BETWEEN + rest)
+    assert isinstance(outcome.errors["c"], ConcurrentUpdate)
+    assert world.catalog.partitions[KEY] == "0+a+b"
+    increment("c")(world)
+    assert world.catalog.partitions[KEY] == "0+a+b+c"
+
+
+def test_a_run_that_reads_nothing_is_not_refused_after_a_repair():
+    writers = {"a": increment("a"), "b": increment("b"), "c": slow_reader("c", replaces=True)}
+    world, outcome = play(World, writers, [*LATE_BETWEEN, Go("c")])
+    assert "c" not in outcome.errors
+    assert world.catalog.partitions[KEY] == "0+a+b+c"
+    assert [change.before for change in world.protocol().undo("c")] == ["0+a+b+c"]
+    assert world.catalog.partitions[KEY] == "0+a+b"
+
+
 @pytest.mark.parametrize("fault", shared([*Fault, None]), ids=lambda fault: fault.value if fault else "a pause")
 def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
     limits = {"kinds": [fault]} if fault else {"kinds": [], "pauses": {"time"}, "switches": 2}

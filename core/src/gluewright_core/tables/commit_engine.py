@@ -13,7 +13,16 @@ from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, P
 from gluewright_core.leases import Lease, utc_now
 from gluewright_core.storage import Storage
 from gluewright_core.tables.catalog import Catalog, PartitionChange
-from gluewright_core.tables.commit_state import CommitPlan, CommitRecord, CommitState, Head, RecentCommit, last_changes
+from gluewright_core.tables.commit_state import (
+    REPAIR,
+    CommitPlan,
+    CommitRecord,
+    CommitState,
+    Head,
+    RecentCommit,
+    last_changes,
+    plan_name,
+)
 from gluewright_core.tables.locations import Locations
 from gluewright_core.tables.partitions import Values
 
@@ -61,7 +70,7 @@ class CommitEngine:
         """Finish what a run that died has decided, and put back what late requests have changed.
 
         Returns:
-            How many publishes the table has had.
+            How many publishes the table has had, repairs included.
 
         Raises:
             ConcurrentUpdate: that run is alive and publishing.
@@ -103,12 +112,30 @@ class CommitEngine:
         foreign = [c for c in unexplained if not (replacing and (whole or c.partition in wanted))]
         if foreign:
             raise self.locations.changed_error(foreign)
-        self.apply(lease, late)
+        if late:
+            head = self._repair(lease, head, late)
         actual.update({change.partition: change.after for change in late if change.after})
         for change in late:
             if change.after is None:
                 actual.pop(change.partition, None)
         return self._confirmed(head), {p: at for p, at in actual.items() if whole or p in wanted}
+
+    def _repair(self, lease: Lease, head: Head, late: Sequence[PartitionChange]) -> Head:
+        """Put back what late requests changed, as a publish of its own: a run that read it meanwhile finds a conflict."""
+        record = CommitRecord(REPAIR, head.version + 1, plan_name(head.version + 1), rows=0)
+        try:
+            decided = self._decide(lease, head, CommitPlan(record, tuple(late), self.table_version()))
+        except DocumentOverwrittenError as error:
+            raise ConcurrentUpdate(f"{self._table}: another run repairs the table at the same time; run again") from error
+        return self.finish_decided(lease, decided, fresh=True)
+
+    def _decide(self, lease: Lease, head: Head, plan: CommitPlan) -> Head:
+        if head.document is None:
+            # Before the first plan, so that plans without a head tell of a head that was deleted.
+            head = self.state.write_head(head)
+        self.state.write_plan(plan)
+        lease.require()
+        return self.state.write_head(replace(head, publishing=plan.record.plan))
 
     def _confirmed(self, head: Head) -> Head:
         """Note which publishes were just found in the catalog and are too old for late requests."""
@@ -140,12 +167,7 @@ class CommitEngine:
         """
         record = plan.record
         try:
-            if head.document is None:
-                # Before the first plan, so that plans without a head tell of a head that was deleted.
-                head = self.state.write_head(head)
-            self.state.write_plan(plan)
-            lease.require()
-            decided = self.state.write_head(replace(head, publishing=record.plan))
+            decided = self._decide(lease, head, plan)
         except DocumentOverwrittenError:
             return self._await_other(record)
         try:
@@ -188,7 +210,8 @@ class CommitEngine:
         try:
             self.apply(lease, plan.changes, plan.table_version, fresh=fresh)
             lease.require()
-            self.state.write_record(record)
+            if record.run != REPAIR:
+                self.state.write_record(record)
             if plan.staged:
                 self.state.clear_staged(record.run, plan.staged)
             now = RecentCommit(record.version, record.plan, self._clock().isoformat())

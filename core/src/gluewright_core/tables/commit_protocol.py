@@ -33,7 +33,7 @@ from gluewright_core.state import Body
 from gluewright_core.storage import Storage
 from gluewright_core.tables.catalog import Catalog, PartitionChange, same_location
 from gluewright_core.tables.commit_engine import REMEMBERED, CommitEngine
-from gluewright_core.tables.commit_state import CommitPlan, CommitRecord, Head, plan_name
+from gluewright_core.tables.commit_state import REPAIR, CommitPlan, CommitRecord, Head, plan_name
 from gluewright_core.tables.partitions import Values, name_of
 from gluewright_core.tables.swept import count_files, is_complete
 
@@ -72,7 +72,7 @@ class CommitProtocol:
         self._storage = storage
 
     def version(self) -> int:
-        """Return how many publishes the table has had: what a run notes at its start."""
+        """Return how many publishes the table has had, repairs included: what a run notes at its start."""
         return self.state.head().version
 
     def record(self, run: str) -> CommitRecord | None:
@@ -137,7 +137,7 @@ class CommitProtocol:
         """Finish what a run that died has decided, and put back what late requests have changed.
 
         Returns:
-            How many publishes the table has had.
+            How many publishes the table has had, repairs included.
 
         Raises:
             ConcurrentUpdate: that run is alive and publishing.
@@ -184,7 +184,7 @@ class CommitProtocol:
                 return done
             if staged and not self._is_staged(run, staged):
                 raise ConcurrentUpdate(f"{self._table}: what run {run} had staged was discarded; stage it again")
-            self._refuse_conflicts(run, head, since, None if whole or alone else set(targets))
+            self._refuse_conflicts(run, head, since, None if whole or alone else set(targets), repairs=alone)
             wanted = {**dict.fromkeys(current), **targets} if whole else targets
             changes = tuple(
                 PartitionChange(partition, current.get(partition), after, (files or {}).get(partition))
@@ -237,7 +237,7 @@ class CommitProtocol:
         files = None if change.before is None else count_files(self.state, head, change.partition, change.before)
         return PartitionChange(change.partition, change.after, change.before, files)
 
-    def _refuse_conflicts(self, run: str, head: Head, since: int, wanted: set[Values] | None) -> None:
+    def _refuse_conflicts(self, run: str, head: Head, since: int, wanted: set[Values] | None, *, repairs: bool) -> None:
         if head.version < since:
             raise StateInvalid(
                 f"{self.state.uri}: version {head.version}, and run {run} began at version {since}: the head was deleted or "
@@ -250,10 +250,13 @@ class CommitProtocol:
             )
         for commit in later:
             plan = self.state.plan(commit.plan)
+            is_repair = plan.record.run == REPAIR
+            if is_repair and not repairs:
+                continue  # the rows are those that were published before
             changed = [c.partition for c in plan.changes if wanted is None or c.partition in wanted]
             if changed:
                 names = self._locations.names(changed)
+                what = f"a late request changed {names}" if is_repair else f"run {plan.record.run} published {names}"
                 raise ConcurrentUpdate(
-                    f"{self._table}: run {plan.record.run} published {names} after run {run} began; run it again on the "
-                    "table as it is now"
+                    f"{self._table}: {what} after run {run} began; run it again on the table as it is now"
                 )

@@ -19,6 +19,9 @@ from gluewright_core.tables.partitions import Values
 RUNS = "gluewright-runs"
 """The folder beside a table in which runs write their files."""
 
+REPAIR = "_gw_repair"
+"""The run of plans that put back what late requests have changed; it has no commit record."""
+
 
 @dataclass(frozen=True)
 class CommitRecord:
