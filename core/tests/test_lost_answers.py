@@ -186,7 +186,9 @@ def test_a_run_that_reads_nothing_is_not_refused_after_a_repair():
 
 @pytest.mark.parametrize("fault", shared([*Fault, None]), ids=lambda fault: fault.value if fault else "a pause")
 def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
-    limits = {"kinds": [fault]} if fault else {"kinds": [], "pauses": {"time"}, "switches": 2}
+    # Few switches show most of what is wrong; without a part, that is before a release, every schedule of a fault is walked.
+    limits = {"kinds": [fault], "switches": 2 if PART in os.environ else None}
+    limits = limits if fault else {"kinds": [], "pauses": {"time"}, "switches": 2}
     writers = {name: work for name, work in WRITERS.items() if fault is None or name != "time"}
     explored = explore(World, writers, nothing_is_lost, faults=1, **limits)
     print(f"{fault.value if fault else 'a pause'}: {explored}")

@@ -220,6 +220,7 @@ def test_a_run_that_loses_its_lease_applies_nothing_over_a_later_publish():
         make_world,
         {"d": publisher("d", TARGETS["d"], 1), "e": late_publisher("e", TARGETS["e"], 2), "time": time_passes},
         serial,
+        switches=4,
         enabled=lambda name, pending: between_protected_steps(name, pending) and (name != "e" or "time" not in pending),
     )
     print(f"publish against a publish that begins when the lease has expired: {explored}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pytest
@@ -309,3 +309,15 @@ def test_killed_anywhere_and_run_again_the_same_rows_result(place):
     )
     print(f"publish to {place.kind} below {place.root[:4]}: {points} kill points")
     assert points >= len(shared(range(2 if place.kind in {"iceberg", "delta"} else 6)))
+
+
+def test_a_published_table_is_not_begun_anew_elsewhere_or_in_another_catalog(spark, catalog, tmp_path):
+    spec = TableSpec(catalog.table("orders"), SCHEMA, ("dt",), f"file://{tmp_path}/wh/orders")
+    open_table(spark, spec).publish(rows(spark, SCHEMA, FIRST), run="run-1", replace=ALL)
+    elsewhere = replace(spec, location=f"file://{tmp_path}/other/orders")
+    with pytest.raises(TableMismatch, match=r"is published beside .*/wh/orders, and is declared at .*/other/orders"):
+        open_table(spark, elsewhere).publish(rows(spark, SCHEMA, FIRST), run="run-2", replace=ALL)
+    assert not (tmp_path / "other").exists()
+    spark.sql(f"DROP TABLE {spec.name}")  # as a session sees it that has not this catalog
+    with pytest.raises(TableMismatch, match=r"not in this session's catalog, and .* was published 1 times.*enable-glue"):
+        open_table(spark, spec).publish(rows(spark, SCHEMA, FIRST), run="run-2", replace=ALL)

@@ -64,7 +64,7 @@ def without_pauses(monkeypatch):
 
 @pytest.mark.parametrize("fault", shared([None, *Fault]), ids=lambda fault: fault.value if fault else "a death")
 def test_two_runs_whose_leases_do_not_protect_them_publish_each_object_once(fault):
-    limits = {"faults": 1, "kinds": [fault], "switches": 3} if fault else {"kills": 1}
+    limits = {"faults": 1, "kinds": [fault], "switches": 2} if fault else {"kills": 1}
     explored = explore(make_world, WRITERS, check, **limits)
     print(f"{fault.value if fault else 'a death'}: {explored}")
     assert explored.exhaustive

@@ -113,15 +113,21 @@ class CommitEngine:
         if foreign:
             raise self.locations.changed_error(foreign)
         if late:
-            head = self._repair(lease, head, late)
+            head = self.repair(lease, head, late)
         actual.update({change.partition: change.after for change in late if change.after})
         for change in late:
             if change.after is None:
                 actual.pop(change.partition, None)
         return self._confirmed(head), {p: at for p, at in actual.items() if whole or p in wanted}
 
-    def _repair(self, lease: Lease, head: Head, late: Sequence[PartitionChange]) -> Head:
-        """Put back what late requests changed, as a publish of its own: a run that read it meanwhile finds a conflict."""
+    def repair(self, lease: Lease, head: Head, late: Sequence[PartitionChange]) -> Head:
+        """Put back what late requests changed, as a publish of its own: a run that read it meanwhile finds a conflict.
+
+        Args:
+            lease: held.
+            head: as it is now.
+            late: the changes that put it back.
+        """
         record = CommitRecord(REPAIR, head.version + 1, plan_name(head.version + 1), rows=0)
         try:
             decided = self._decide(lease, head, CommitPlan(record, tuple(late), self.table_version()))

@@ -16,6 +16,7 @@ from gluewright_core.tables.catalog import Catalog, PartitionChange, relative_to
 from gluewright_core.tables.commit_engine import REMEMBERED
 from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_core.tables.commit_state import (
+    REPAIR,
     RUNS,
     CommitPlan,
     CommitRecord,
@@ -145,10 +146,10 @@ class Patient:
         with engine.lease(RUN) as lease:
             head = engine.finish_decided(lease, engine.state.head())
             late, unexplained = engine.locations.differences(head)
+            back = [*late, *unexplained] if keep == "publishes" else late
+            head = engine.repair(lease, head, back) if back else head
             if keep == "publishes":
-                engine.apply(lease, [*late, *unexplained])
                 return
-            engine.apply(lease, late)
             taken = tuple(PartitionChange(c.partition, c.after, c.before) for c in unexplained)
             if taken:
                 run = f"{RUN}-{utc_now():%Y%m%dT%H%M%S}"
@@ -164,7 +165,7 @@ class Patient:
             for name in state.plan_names()[-2 * REMEMBERED :]:
                 plan = state.plan(name)
                 record = state.record(plan.record.run)
-                if record and record.version >= plan.record.version:
+                if plan.record.run == REPAIR or (record and record.version >= plan.record.version):
                     recorded.append(RecentCommit(plan.record.version, name, utc_now().isoformat()))
                 else:
                     later.append(plan)
