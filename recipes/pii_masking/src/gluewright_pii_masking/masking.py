@@ -12,7 +12,8 @@ does not name stops the job, and so does an entry that names nothing. NULL stays
 letters, digits and ``_`` stands in backticks: ```e-mail`.host``. Only `Drop` and `Redact` may name something that has parts.
 
 **The key never becomes part of a plan**: a literal would show in ``explain``, in Spark's pages and in the event log. It
-travels as a frame of one row that is broadcast and crossed with the rows, made without a temporary file.
+travels as a frame of one row that is broadcast and crossed with the rows. The JVM reads it from a pipe: no file has it, and
+Py4J, which logs its commands, does not send it.
 
 Example:
     >>> policy = Policy({"id": Keep(), "email": Token(normalise=("trim", "lower")), "born": TruncateDate("year")})
@@ -30,7 +31,10 @@ import hashlib
 import hmac
 import inspect
 import json
+import os
 import re
+import tempfile
+import threading
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -148,20 +152,55 @@ def pads(key: bytes) -> tuple[bytes, bytes]:
 
 
 def one_row(spark: SparkSession, values: Mapping[str, bytes]) -> DataFrame:
-    """Make a frame of one row of binary columns whose values show in no plan and in no file.
+    """Make a frame of one row of binary columns whose values are in no plan, file or log.
 
-    `createDataFrame` from Python hands its rows to the JVM through a temporary file; a row made in the JVM needs none, and
-    a plan names a local relation's columns only.
+    `createDataFrame` from Python hands its rows to the JVM through a temporary file. A row made in the JVM needs none, and
+    a plan names only the columns of a local relation. Py4J logs what it sends at level DEBUG, so the values do not go
+    through it: the JVM reads them from a pipe.
     """
-    gateway, java = spark.sparkContext._gateway, spark.sparkContext._jvm
-    assert gateway is not None and java is not None
-    row = gateway.new_array(java.java.lang.Object, len(values))
-    for place, value in enumerate(values.values()):
-        row[place] = bytearray(value)
+    java = spark.sparkContext._jvm
+    assert java is not None
     rows = java.java.util.ArrayList()
-    rows.add(java.org.apache.spark.sql.RowFactory.create(row))
+    rows.add(java.org.apache.spark.sql.RowFactory.create(_in_jvm(java, [*values.values()])))
     columns = java.org.apache.spark.sql.types.DataType.fromDDL(", ".join(f"`{name}` BINARY" for name in values))
     return DataFrame(spark._jsparkSession.createDataFrame(rows, columns), spark)
+
+
+def _in_jvm(java: Any, values: Sequence[bytes]) -> Any:
+    """Return a reference to an ``Object[]`` of byte arrays in the JVM. The pipe has a name, and no content on any disk."""
+    with tempfile.TemporaryDirectory(prefix="gluewright-") as folder:
+        path = os.path.join(folder, "pipe")  # noqa: PTH118 - pathlib makes no pipes
+        os.mkfifo(path, 0o600)
+        # Open for both, because a writer alone would wait for its reader.
+        pipe = os.open(path, os.O_RDWR)
+        try:
+            # A pipe takes 64 KiB before somebody reads it, and Unicode's tables are larger.
+            threading.Thread(target=_write, args=(os.dup(pipe), _serialised(values)), daemon=True).start()
+            stream = java.java.io.ObjectInputStream(java.java.io.FileInputStream(path))
+            try:
+                return stream.readObject()
+            finally:
+                stream.close()
+        finally:
+            os.close(pipe)
+
+
+def _write(pipe: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(pipe, content) :]
+
+
+def _serialised(values: Sequence[bytes]) -> bytes:
+    """Write byte arrays as Java does (Java Object Serialization Specification, "6 Object Serialization Stream Protocol")."""
+
+    def array(name: bytes, version: str) -> bytes:
+        described = len(name).to_bytes(2, "big") + name + bytes.fromhex(version)
+        # An array of a class that is described here: serializable, without fields and a parent.
+        return b"\x75\x72" + described + b"\x02\0\0\x78\x70"
+
+    of_bytes = array(b"[B", "acf317f8060854e0")
+    written = b"\xac\xed\0\5" + array(b"[Ljava.lang.Object;", "90ce589f1073296c") + len(values).to_bytes(4, "big")
+    return written + b"".join(of_bytes + len(value).to_bytes(4, "big") + value for value in values)
 
 
 class Keys:
