@@ -516,6 +516,39 @@ def test_what_is_tagged_pii_appears_nowhere(spark, ansi):
     assert secret not in "".join([*same.quarantine.toJSON().collect(), repr(same.counts())])
 
 
+def test_personal_data_in_keys_of_maps_and_in_what_is_unknown_is_withheld(spark, ansi):
+    secret = "s3cr3t"
+    person = StructType([field("name", TEXT), field("iban", TEXT, tags=["pii"])])
+    contract = StructType([field("id", INT), field("by_person", MapType(person, INT)), field("odd", INT)])
+    rows = spark.sql(f"""SELECT 'no number' AS id, map(named_struct('name', 'n', 'iban', '{secret}'), 'x',
+        named_struct('name', 'n', 'iban', '{secret} 2'), '2') AS by_person, array('{secret}') AS odd, '{secret}' AS mail,
+        named_struct('mail', '{secret}') AS more""")
+    for unknown in ("discard_value", "discard_row", "evolve"):
+        conformed = conform(rows, contract, columns=Mode(unknown))
+        assert secret not in "".join([*conformed.quarantine.toJSON().collect(), repr(conformed.counts())])
+        [(original, _, _)] = told(conformed)
+        withheld = {"key": {"name": "n", "iban": "(withheld)"}}
+        assert original["by_person"] == [{**withheld, "value": "x"}, {**withheld, "value": "2"}]
+        assert (original["id"], original["mail"], original["more"]) == ("no number", "(withheld)", "(withheld)")
+    assert secret in str(told(conform(rows, contract, show_unknown=True)))
+    # Without personal data in the contract, the incoming row is shown as it came.
+    assert told(conform(rows.select("id", "mail"), StructType([field("id", INT)])))[0][0]["mail"] == secret
+
+
+@pytest.mark.parametrize("tags", ["pii", "PII", ["PII"], [" Pii "], "gdpr, pii"])
+def test_tags_are_understood_in_any_case_and_as_a_text(spark, tags):
+    rows = spark.sql("SELECT 'x' AS id, 's3cr3t' AS mail, named_struct('iban', 's3cr3t') AS account")
+    account = StructType([field("iban", TEXT, tags=tags)])
+    declared = StructType([field("id", INT), field("mail", TEXT, tags=tags), field("account", account)])
+    assert "s3cr3t" not in str(conform(rows, declared).quarantine.collect())
+    # What the incoming rows say of themselves counts as well, and stays in the conformed rows.
+    tagged = spark.createDataFrame(rows.collect(), StructType([field("id", TEXT), *declared.fields[1:]]))
+    untagged = StructType([field("id", INT), field("mail", TEXT), field("account", StructType([field("iban", TEXT)]))])
+    conformed = conform(tagged, untagged)
+    assert "s3cr3t" not in str(conformed.quarantine.collect())
+    assert conformed.rows.schema["mail"].metadata["tags"] == ([tag for tag in tags] if isinstance(tags, list) else tags.split(", "))
+
+
 def test_names_may_be_anything(spark, ansi):
     names = ["a.b", "back`tick", "with space", "it's", "größe", "back\\slash", "select", "_conform_state", "r0", "state"]
     contract = StructType([field(name, StructType([field(name, INT)])) for name in names])

@@ -186,8 +186,9 @@ def _in_jvm(java: Any, values: Sequence[bytes]) -> Any:
 
 
 def _write(pipe: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(pipe, content) :]
+    with os.fdopen(pipe, "wb", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
 
 
 def _serialised(values: Sequence[bytes]) -> bytes:
@@ -937,8 +938,8 @@ class Policy:
 
     Attributes:
         columns: an action by path; see the module for paths.
-        tags: an action by tag, for columns and fields that have it among their metadata's ``tags`` and are not named by
-            path. What a column is tagged as, its parts are too, unless they have an entry of their own.
+        tags: an action by tag, for columns and fields that have it among their metadata's ``tags``, in any case, and are not
+            named by path. What a column is tagged as, its parts are too, unless they have an entry of their own.
         unlisted: what happens to a column that neither names: ``stop`` or ``drop``.
         name: of the dataset, for messages.
 
@@ -958,6 +959,9 @@ class Policy:
     def __post_init__(self) -> None:
         if self.unlisted not in {"stop", "drop"}:
             raise PolicyInvalid(f"{self.name}: unlisted is {self.unlisted!r}; it is stop or drop")
+        names = [tag.lower() for tag in self.tags]
+        if twice := [tag for tag in names if names.count(tag) > 1]:
+            raise PolicyInvalid(f"{self.name}: the tag {twice[0]} is there twice; upper and lower case are the same tag")
         for where, action in [*self.columns.items(), *self.tags.items()]:
             if not isinstance(action, Action):
                 raise PolicyInvalid(
@@ -1062,9 +1066,16 @@ def _nodes(struct: StructType, above: str = "") -> tuple[_Node, ...]:
     found = []
     for each in struct:
         shown = each.name if re.fullmatch(r"\w+", each.name) else _quoted(each.name)
-        tags = tuple((each.metadata or {}).get("tags", ()))
+        tags = _tags(each.metadata)
         found.append(_node(f"{above}.{shown}" if above else shown, each.name, each.dataType, tags))
     return tuple(found)
+
+
+def _tags(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the tags in a field's metadata, in small letters. They are a list, or a text with one or more of them."""
+    tags = (metadata or {}).get("tags") or ()
+    given = re.split(r"[\s,;]+", tags) if isinstance(tags, str) else map(str, tags)
+    return tuple(tag.strip().lower() for tag in given if tag.strip())
 
 
 def _node(path: str, step: str, kind: DataType, tags: tuple[str, ...] = ()) -> _Node:
@@ -1086,13 +1097,12 @@ class _Decisions:
         self.policy = policy
         self.columns = _nodes(struct)
         self.actions: dict[str, Action] = {}
-        self._tags = {
-            node.path: node.tags
-            for source in (struct, declared)
-            if source
-            for each in _nodes(source)
-            for node in each.below()
-        }
+        # The tags of both: a declared schema does not take away what the data says of itself. Spark's names have no case.
+        self._tags: dict[str, dict[str, None]] = {}
+        for each in (*self.columns, *(_nodes(declared) if declared else ())):
+            for node in each.below():
+                self._tags.setdefault(node.path.lower(), {}).update(dict.fromkeys(node.tags))
+        self._by_tag = {tag.lower(): action for tag, action in policy.tags.items()}
         self._used: set[str] = set()
         self._problems: list[str] = []
         for column in self.columns:
@@ -1132,12 +1142,12 @@ class _Decisions:
         self.actions[node.path] = action
 
     def _named(self, node: _Node) -> Action | None:
-        tags = [tag for tag in self._tags.get(node.path, ()) if tag in self.policy.tags]
+        tags = [tag for tag in self._tags.get(node.path.lower(), ()) if tag in self._by_tag]
         self._used |= {f"tag {tag}" for tag in tags}
         if node.path in self.policy.columns:
             self._used.add(node.path)
             return self.policy.columns[node.path]
-        actions = [self.policy.tags[tag] for tag in tags]
+        actions = [self._by_tag[tag] for tag in tags]
         if any(action != actions[0] for action in actions):
             self._wrong(node, f"its tags {' and '.join(tags)} say different things; name it by its path")
         return actions[0] if actions else None
@@ -1149,7 +1159,7 @@ class _Decisions:
                 why = "what it is a part of is dropped or redacted" if path in paths else _near(path, paths)
                 self._problems.append(f"the entry {path} names no column: {why}")
         for tag in self.policy.tags:
-            if f"tag {tag}" not in self._used:
+            if f"tag {tag.lower()}" not in self._used:
                 self._problems.append(f"the entry for the tag {tag} names no column; are the tags in the rows' metadata?")
 
     def _names_twice(self, names: Sequence[str]) -> None:
