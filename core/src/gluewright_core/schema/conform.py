@@ -1101,6 +1101,10 @@ _ZONE = "(Z|[+-][0-9]{2}:[0-9]{2})"
 _BEYOND_LONG = "9.223372036854775807E18D"
 # In microseconds.
 _DAY = 86_400_000_000
+# The first and the last day since 1970 whose midnight is a timestamp: microseconds in 64 bits.
+_FIRST_DAY, _LAST_DAY = -106_751_991, 106_751_991
+# Decimals with more places have an exponent in their text if they are small and ANSI is off.
+_PLAIN_SCALE = 6
 
 
 def _reading(source: DataType, target: DataType, spot: _Place) -> _Reading:
@@ -1253,8 +1257,9 @@ def _decimal(target: DecimalType) -> _Reading:
         known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false"
         if 0 < scale < target.precision:
             known += f" WHEN {_all_decimals_written(x, v, target)} THEN true"
-        # The text that the number has itself needs no look at how it is written.
-        return f"CASE {known} WHEN CAST({v} AS STRING) = {x} THEN true ELSE {_matches(x, exact)} END"
+        # The text that the number has itself needs no look at how it is written. Without ANSI it may have an exponent.
+        plain = f" AND {_no_exponent(x)}" if scale > _PLAIN_SCALE else ""
+        return f"CASE {known} WHEN CAST({v} AS STRING) = {x}{plain} THEN true ELSE {_matches(x, exact)} END"
 
     return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
 
@@ -1444,12 +1449,17 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
 
 def _between_times(source: DataType, target: DataType) -> _Reading | None:
     known: dict[tuple[type[DataType], type[DataType]], _Reading] = {
-        (DateType, TimestampNTZType): _Reading(lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
-        (DateType, TimestampType): _Reading(lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"),
+        (DateType, TimestampNTZType): _midnight(target, lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
+        (DateType, TimestampType): _midnight(
+            target, lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"
+        ),
         (TimestampType, TimestampNTZType): _Reading(_wall_clock),
         (TimestampNTZType, TimestampType): _Reading(lambda x: f"CAST(concat(CAST({x} AS STRING), 'Z') AS TIMESTAMP)"),
+        # The first day of all has a midnight that is no timestamp.
         (TimestampNTZType, DateType): _Reading(
-            lambda x: f"CAST({x} AS DATE)", lambda x, v: f"(CAST({v} AS TIMESTAMP_NTZ) <=> {x})", _has_time
+            lambda x: f"CAST({x} AS DATE)",
+            lambda x, v: f"if(unix_date({v}) < {_FIRST_DAY}, false, CAST({v} AS TIMESTAMP_NTZ) <=> {x})",
+            _has_time,
         ),
         # Division truncates, which is a day only where nothing is left over.
         (TimestampType, DateType): _Reading(
@@ -1461,14 +1471,25 @@ def _between_times(source: DataType, target: DataType) -> _Reading | None:
     return known.get((type(source), type(target)))
 
 
+def _midnight(target: DataType, cast: Callable[[str], str]) -> _Reading:
+    """Read a date as a time. Dates reach further than timestamps, and Spark fails where they do."""
+    return _Reading(
+        lambda x: f"CASE WHEN unix_date({x}) BETWEEN {_FIRST_DAY} AND {_LAST_DAY} THEN {cast(x)} END",
+        _both_or_none,
+        lambda x, v: [("true", "range", f"does not fit {_ddl(target)}")],
+    )
+
+
 def _has_time(x: str, v: str) -> _Cases:
     return [("true", "precision", "has a time of day")]
 
 
 def _wall_clock(x: str) -> str:
     """Write a timestamp as it stands on a clock in UTC; Spark's own cast takes the session's time zone."""
-    seconds = f"CAST(unix_micros({x}) / 1000000BD AS DECIMAL(18, 6))"
-    return f"(TIMESTAMP_NTZ'1970-01-01 00:00:00' + make_dt_interval(0, 0, 0, {seconds}))"
+    # The seconds of an interval have 18 digits, which end in the year 33658, so the days are given apart.
+    days = f"CAST(unix_micros({x}) DIV {_DAY} AS INT)"
+    seconds = f"CAST(unix_micros({x}) % {_DAY} / 1000000BD AS DECIMAL(18, 6))"
+    return f"(TIMESTAMP_NTZ'1970-01-01 00:00:00' + make_dt_interval({days}, 0, 0, {seconds}))"
 
 
 def _as_text(x: str, source: DataType) -> str:
@@ -1477,7 +1498,7 @@ def _as_text(x: str, source: DataType) -> str:
         return x
     if isinstance(source, TimestampType):
         return f"concat(CAST({_wall_clock(x)} AS STRING), 'Z')"
-    if isinstance(source, DecimalType) and source.scale > 6:
+    if isinstance(source, DecimalType) and source.scale > _PLAIN_SCALE:
         # Without ANSI, Spark writes small ones with an exponent.
         text = f"CAST({x} AS STRING)"
         digits = f"lpad(regexp_replace({text}, 'E.*|[-.]', ''), {source.scale}, '0')"
