@@ -98,7 +98,8 @@ def test_columns_that_differ_from_the_contract_are_reported_and_a_missing_one_fa
     with pytest.raises(ContractBroken, match=r"code: is missing and becomes NULL\. .*on_difference=\{'missing': 'warn'\}"):
         orders.save(drifted, run="run-2", replace=ALL)
     with pytest.raises(ContractBroken, match="colour: is not in the contract.*'extra': 'warn'"):
-        orders.save(texts(spark, GOOD).selectExpr("*", "1 AS colour"), run="run-2", replace=ALL, on_difference={"extra": "fail"})
+        wider = texts(spark, GOOD).selectExpr("*", "1 AS colour")
+        orders.save(wider, run="run-2", replace=ALL, on_difference={"extra": "fail"})
     with pytest.raises(ValueError, match="the kinds are missing, extra"):
         orders.save(drifted, run="run-2", replace=ALL, on_difference={"lost": "fail"})
     assert {row["code"] for row in orders.load().collect()} == {"abc", None}
@@ -108,7 +109,8 @@ def test_columns_that_differ_from_the_contract_are_reported_and_a_missing_one_fa
     try:
         with caplog.at_level(logging.INFO, "gluewright.dataset"):
             caplog.clear()
-            saved = orders.save(drifted, run="run-3", replace=ALL, on_difference={"missing": "warn", "extra": "log"}).told(step)
+            saved = orders.save(drifted, run="run-3", replace=ALL, on_difference={"missing": "warn", "extra": "log"})
+            saved.told(step)
     finally:
         logger.removeHandler(caplog.handler)
     assert {row["code"] for row in orders.load().collect()} == {None}

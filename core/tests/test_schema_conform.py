@@ -546,7 +546,7 @@ def test_tags_are_understood_in_any_case_and_as_a_text(spark, tags):
     untagged = StructType([field("id", INT), field("mail", TEXT), field("account", StructType([field("iban", TEXT)]))])
     conformed = conform(tagged, untagged)
     assert "s3cr3t" not in str(conformed.quarantine.collect())
-    assert conformed.rows.schema["mail"].metadata["tags"] == ([tag for tag in tags] if isinstance(tags, list) else tags.split(", "))
+    assert conformed.rows.schema["mail"].metadata["tags"] == (tags if isinstance(tags, list) else tags.split(", "))
 
 
 EXTREMES = [-(2**63), -(2**63) + 1, -(10**18) - 1, -1, 0, 10**18, 10**18 + 1, 1_000_000_123_456 * 10**6, 2**63 - 1]

@@ -203,8 +203,8 @@ class Dataset:
         if failing:
             kinds = ", ".join(f"{kind!r}: 'warn'" for kind in sorted({difference.kind for difference in failing}))
             raise ContractBroken(
-                f"{self.contract.name}: the incoming columns are not the contract's: {'; '.join(map(str, failing))}. Correct "
-                f"the source or the contract, or allow it with on_difference={{{kinds}}}; nothing was published"
+                f"{self.contract.name}: the incoming columns are not the contract's: {'; '.join(map(str, failing))}. "
+                f"Correct the source or the contract, or allow it with on_difference={{{kinds}}}; nothing was published"
             )
 
     def _publish(

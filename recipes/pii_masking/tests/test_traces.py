@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,17 +136,18 @@ def forms_of_the_key(*purposes):
 
 
 @once(1)
-@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="looks into /proc")
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_at_the_most_verbose_log_levels_the_key_is_in_no_log_page_or_process(tmp_path):
     (tmp_path / "events").mkdir()
     (tmp_path / "script.py").write_text(LOUD_SCRIPT)
-    with open(tmp_path / "stdout", "wb") as stdout, open(tmp_path / "stderr", "wb") as stderr:
+    with (tmp_path / "stdout").open("wb") as stdout, (tmp_path / "stderr").open("wb") as stderr:
         script = [sys.executable, tmp_path / "script.py", tmp_path]
         subprocess.run(script, input=base64.b64encode(SECRET), stdout=stdout, stderr=stderr, timeout=400)
     files = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
     found = {name: path.read_bytes() for name, path in files.items()}
     assert b"the end" in found["stdout"], found["stderr"][-5000:].decode()
-    assert b"Command to send" in found["python.log"] and b" TRACE " in found["stderr"] and b"Returning command" in found["stderr"]
+    assert b"Command to send" in found["python.log"]
+    assert b" TRACE " in found["stderr"] and b"Returning command" in found["stderr"]
     assert b"createDataFrame" in found["python.log"] and b"SPARK_" in found["processes"] and b"java" in found["processes"]
     for place, content in found.items():
         lower = content.lower()

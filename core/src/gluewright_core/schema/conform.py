@@ -130,9 +130,9 @@ PROBLEM = StructType([StructField(name, StringType()) for name in ("column", "ru
 QUARANTINE = StructType(
     [StructField("original", StringType()), StructField("problems", ArrayType(PROBLEM)), StructField("kept", BooleanType())]
 )
-"""A quarantined row: all of the incoming row as JSON (``pii`` withheld, and unknown columns and fields with it), what does not
-fit, and whether the row was written as well, without the values that do not fit. A map whose keys have ``pii`` is an array of
-its entries."""
+"""A quarantined row: all of the incoming row as JSON (``pii`` withheld, and unknown columns and fields with it), what does
+not fit, and whether the row was written as well, without the values that do not fit. A map whose keys have ``pii`` is an
+array of its entries."""
 
 
 @dataclass(frozen=True)
@@ -401,8 +401,8 @@ def conform(
     Args:
         rows: from any source, text or typed.
         schema: the contract. Metadata of a field, at any depth: ``tags`` (``pii``, in any case, keeps values out of
-            quarantine and messages; tags of the incoming fields count too), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
-            dates and timestamps stand in text).
+            quarantine and messages; tags of the incoming fields count too), ``on_surprise`` (a `Mode` in place of
+            ``values``; ``evolve`` for whole columns only), ``format`` (how dates and timestamps stand in text).
         dataset: its name, for messages.
         values: what happens to a value that does not fit.
         columns: what happens to an unknown column or struct field; with `Mode.DISCARD_ROW` a row where it is NULL passes.
@@ -1450,9 +1450,7 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
 def _between_times(source: DataType, target: DataType) -> _Reading | None:
     known: dict[tuple[type[DataType], type[DataType]], _Reading] = {
         (DateType, TimestampNTZType): _midnight(target, lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
-        (DateType, TimestampType): _midnight(
-            target, lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"
-        ),
+        (DateType, TimestampType): _midnight(target, lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"),
         (TimestampType, TimestampNTZType): _Reading(_wall_clock),
         (TimestampNTZType, TimestampType): _Reading(lambda x: f"CAST(concat(CAST({x} AS STRING), 'Z') AS TIMESTAMP)"),
         # The first day of all has a midnight that is no timestamp.
