@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 from gluewright_core import leases
 from gluewright_core.dataset import open_dataset
 from gluewright_core.errors import RunRepeated
+from gluewright_core.logs import RunIdentity
 from gluewright_core.schema import Column, Contract, Mode
 from gluewright_core.schema.conform import PROBLEM, ContractBroken
-from gluewright_core.summary import Step
+from gluewright_core.summary import RunSummary, Step
 from gluewright_core.tables import ALL, TOUCHED
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
@@ -118,7 +119,8 @@ def test_columns_that_differ_from_the_contract_are_reported_and_a_missing_one_fa
     assert (kinds["missing"], kinds["extra"], kinds["renamed"]) == ("code", "colour", "email")
     levels = {record.kind: record.levelname for record in caplog.records if record.name == "gluewright.dataset"}
     assert levels == {"missing": "WARNING", "extra": "INFO", "renamed": "WARNING", "retyped": "INFO"}
-    told = step.counts()["differences"][saved.published.table]
+    summary = RunSummary(RunIdentity("job", "run-3"), [step]).as_dict()
+    told = summary["steps"][0]["differences"][saved.published.table]
     assert told["missing"] == ["code: is missing and becomes NULL"]
     assert told["extra"] == ["colour: is not in the contract and is left out"]
 

@@ -89,10 +89,7 @@ class Saved:
         """Add the figures, which add up, and the differences to a step of the run's summary."""
         step.add(read=self.read, written=self.published.rows, quarantined=self.quarantined)
         if self.differences:
-            texts: dict[str, list[str]] = {}
-            for difference in self.differences:
-                texts.setdefault(difference.kind, []).append(str(difference))
-            step.report(differences={**step.counts().get("differences", {}), self.published.table: texts})
+            step.add_differences(self.published.table, _by_kind(self.differences))
         return self
 
 
@@ -195,11 +192,11 @@ class Dataset:
             raise ValueError(f"on_difference has {unknown[0]!r}; the kinds are {', '.join(ON_DIFFERENCE)}")
         modes = {**ON_DIFFERENCE, **{kind: OnDifference(mode) for kind, mode in given.items()}}
         failing = [difference for difference in found if modes[difference.kind] is OnDifference.FAIL]
-        for difference in found:
-            if difference not in failing:
-                level = logging.WARNING if modes[difference.kind] is OnDifference.WARN else logging.INFO
-                fields = {"table": self.contract.name, "kind": difference.kind, "column": difference.column}
-                _log.log(level, "%s: %s", self.contract.name, difference, extra=fields)
+        for kind, texts in _by_kind(found).items():
+            if modes[kind] is not OnDifference.FAIL:
+                level = logging.WARNING if modes[kind] is OnDifference.WARN else logging.INFO
+                fields = {"table": self.contract.name, "kind": kind, "differences": len(texts)}
+                _log.log(level, "%s: %s: %s", self.contract.name, kind, "; ".join(texts), extra=fields)
         if failing:
             kinds = ", ".join(f"{kind!r}: 'warn'" for kind in sorted({difference.kind for difference in failing}))
             raise ContractBroken(
@@ -316,6 +313,13 @@ def quarantine_spec(table: str, location: str, partitions: Sequence[StructField]
         f"{location.rstrip('/')}_quarantine" if location else "",
         f"What does not fit {table}, and why.",
     )
+
+
+def _by_kind(found: Iterable[Difference]) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for difference in found:
+        texts.setdefault(difference.kind, []).append(str(difference))
+    return texts
 
 
 def _require_same(published: Published, rows: int) -> None:
