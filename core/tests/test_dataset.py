@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import date
 
 import pytest
@@ -11,9 +12,10 @@ from pyspark.sql import functions as F
 from gluewright_core import leases
 from gluewright_core.dataset import open_dataset
 from gluewright_core.errors import RunRepeated
+from gluewright_core.logs import RunIdentity
 from gluewright_core.schema import Column, Contract, Mode
 from gluewright_core.schema.conform import PROBLEM, ContractBroken
-from gluewright_core.summary import Step
+from gluewright_core.summary import RunSummary, Step
 from gluewright_core.tables import ALL, TOUCHED
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
@@ -88,6 +90,39 @@ def test_what_does_not_fit_is_set_aside_and_a_day_that_is_saved_again_replaces_i
 
     orders.save(texts(spark, GOOD), run="run-3", replace=ALL)
     assert quarantined(orders) == []
+
+
+def test_columns_that_differ_from_the_contract_are_reported_and_a_missing_one_fails(spark, make, caplog):
+    orders, step = make(), Step("orders")
+    orders.save(texts(spark, GOOD), run="run-1", replace=ALL)
+    drifted = texts(spark, GOOD).selectExpr("id", "Email AS EMAIL", "amount", "dt", "'red' AS colour")
+    with pytest.raises(ContractBroken, match=r"code: is missing and becomes NULL\. .*on_difference=\{'missing': 'warn'\}"):
+        orders.save(drifted, run="run-2", replace=ALL)
+    with pytest.raises(ContractBroken, match="colour: is not in the contract.*'extra': 'warn'"):
+        wider = texts(spark, GOOD).selectExpr("*", "1 AS colour")
+        orders.save(wider, run="run-2", replace=ALL, on_difference={"extra": "fail"})
+    with pytest.raises(ValueError, match="the kinds are missing, extra"):
+        orders.save(drifted, run="run-2", replace=ALL, on_difference={"lost": "fail"})
+    assert {row["code"] for row in orders.load().collect()} == {"abc", None}
+
+    logger = logging.getLogger("gluewright.dataset")
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.INFO, "gluewright.dataset"):
+            caplog.clear()
+            saved = orders.save(drifted, run="run-3", replace=ALL, on_difference={"missing": "warn", "extra": "log"})
+            saved.told(step)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert {row["code"] for row in orders.load().collect()} == {None}
+    kinds = {difference.kind: difference.column for difference in saved.differences}
+    assert (kinds["missing"], kinds["extra"], kinds["renamed"]) == ("code", "colour", "email")
+    levels = {record.kind: record.levelname for record in caplog.records if record.name == "gluewright.dataset"}
+    assert levels == {"missing": "WARNING", "extra": "INFO", "renamed": "WARNING", "retyped": "INFO"}
+    summary = RunSummary(RunIdentity("job", "run-3"), [step]).as_dict()
+    told = summary["steps"][0]["differences"][saved.published.table]
+    assert told["missing"] == ["code: is missing and becomes NULL"]
+    assert told["extra"] == ["colour: is not in the contract and is left out"]
 
 
 def test_too_many_rows_that_do_not_fit_stop_the_job_before_anything_is_published(spark, make):

@@ -516,6 +516,80 @@ def test_what_is_tagged_pii_appears_nowhere(spark, ansi):
     assert secret not in "".join([*same.quarantine.toJSON().collect(), repr(same.counts())])
 
 
+def test_personal_data_in_keys_of_maps_and_in_what_is_unknown_is_withheld(spark, ansi):
+    secret = "s3cr3t"
+    person = StructType([field("name", TEXT), field("iban", TEXT, tags=["pii"])])
+    contract = StructType([field("id", INT), field("by_person", MapType(person, INT)), field("odd", INT)])
+    rows = spark.sql(f"""SELECT 'no number' AS id, map(named_struct('name', 'n', 'iban', '{secret}'), 'x',
+        named_struct('name', 'n', 'iban', '{secret} 2'), '2') AS by_person, array('{secret}') AS odd, '{secret}' AS mail,
+        named_struct('mail', '{secret}') AS more""")
+    for unknown in ("discard_value", "discard_row", "evolve"):
+        conformed = conform(rows, contract, columns=Mode(unknown))
+        assert secret not in "".join([*conformed.quarantine.toJSON().collect(), repr(conformed.counts())])
+        [(original, _, _)] = told(conformed)
+        withheld = {"key": {"name": "n", "iban": "(withheld)"}}
+        assert original["by_person"] == [{**withheld, "value": "x"}, {**withheld, "value": "2"}]
+        assert (original["id"], original["mail"], original["more"]) == ("no number", "(withheld)", "(withheld)")
+    assert secret in str(told(conform(rows, contract, show_unknown=True)))
+    # Without personal data in the contract, the incoming row is shown as it came.
+    assert told(conform(rows.select("id", "mail"), StructType([field("id", INT)])))[0][0]["mail"] == secret
+
+
+@pytest.mark.parametrize("tags", ["pii", "PII", ["PII"], [" Pii "], "gdpr, pii"])
+def test_tags_are_understood_in_any_case_and_as_a_text(spark, tags):
+    rows = spark.sql("SELECT 'x' AS id, 's3cr3t' AS mail, named_struct('iban', 's3cr3t') AS account")
+    account = StructType([field("iban", TEXT, tags=tags)])
+    declared = StructType([field("id", INT), field("mail", TEXT, tags=tags), field("account", account)])
+    assert "s3cr3t" not in str(conform(rows, declared).quarantine.collect())
+    # What the incoming rows say of themselves counts as well, and stays in the conformed rows.
+    tagged = spark.createDataFrame(rows.collect(), StructType([field("id", TEXT), *declared.fields[1:]]))
+    untagged = StructType([field("id", INT), field("mail", TEXT), field("account", StructType([field("iban", TEXT)]))])
+    conformed = conform(tagged, untagged)
+    assert "s3cr3t" not in str(conformed.quarantine.collect())
+    assert conformed.rows.schema["mail"].metadata["tags"] == (tags if isinstance(tags, list) else tags.split(", "))
+
+
+EXTREMES = [-(2**63), -(2**63) + 1, -(10**18) - 1, -1, 0, 10**18, 10**18 + 1, 1_000_000_123_456 * 10**6, 2**63 - 1]
+
+
+def test_timestamps_of_all_years_are_read_and_dates_beyond_them_are_quarantined(spark, ansi):
+    micros = spark.createDataFrame([(number,) for number in EXTREMES], "n bigint")
+    as_ntz, as_text = StructType([field("n", LongType()), field("t", TimestampNTZType())]), field("t", TEXT)
+    given = micros.selectExpr("n", "timestamp_micros(n) AS t")
+    conformed = conform(given, as_ntz)
+    assert conformed.quarantine.count() == 0
+    # In UTC both have the same text; the text of the last row tells the year.
+    ntz = {row["n"]: row["t"] for row in conformed.rows.selectExpr("n", "CAST(t AS STRING) AS t").collect()}
+    text = {row["n"]: row["t"] for row in conform(given, StructType([as_ntz[0], as_text])).rows.collect()}
+    assert text == {number: f"{shown}Z" for number, shown in ntz.items()}
+    assert (ntz[2**63 - 1], ntz[-1]) == ("+294247-01-10 04:00:54.775807", "1969-12-31 23:59:59.999999")
+    assert ntz[1_000_000_123_456 * 10**6] == "+33658-09-28 12:04:16"
+    back = conform(conformed.rows, StructType([as_ntz[0], field("t", TimestampType())]))
+    assert {row["n"]: row["m"] for row in back.rows.selectExpr("n", "unix_micros(t) AS m").collect()} == dict(
+        zip(EXTREMES, EXTREMES, strict=True)
+    )
+    for rows in (given, conformed.rows):
+        days = conform(rows, StructType([as_ntz[0], field("t", DateType())]))
+        assert ([row["n"] for row in days.rows.select("n").collect()], days.quarantine.count()) == ([0], len(EXTREMES) - 1)
+
+    dates = [-(2**31), -106_751_992, -106_751_991, 0, 106_751_991, 106_751_992, 2**31 - 1]
+    given = spark.createDataFrame([(day,) for day in dates], "n int").selectExpr("n", "date_from_unix_date(n) AS t")
+    for kind in (TimestampType(), TimestampNTZType()):
+        conformed = conform(given, StructType([field("n", INT), field("t", kind)]))
+        assert sorted(row["n"] for row in conformed.rows.select("n").collect()) == dates[2:5]
+        assert {(column, rule) for _, problems, _ in told(conformed) for column, rule, _ in problems} == {("t", "range")}
+
+
+def test_an_exponent_is_no_decimal_with_ansi_or_without(spark, ansi):
+    texts = ["1.0E-7", "0.00000010", "1E-8", "0.00000001", "0E-8", "0.00000000", "-1.0E-7", "12.5", "1.0e-7"]
+    given = spark.createDataFrame([(text,) for text in texts], "d string")
+    for kind in (DecimalType(10, 8), DecimalType(8, 8), DecimalType(38, 8)):
+        conformed = conform(given, StructType([field("d", kind)]))
+        fits = [text for text in texts if "e" not in text.lower() and (kind.precision > 8 or text != "12.5")]
+        assert sorted(map(Decimal, fits)) == sorted(row["d"] for row in conformed.rows.collect())
+        assert {original["d"] for original, _, _ in told(conformed)} == {*texts} - {*fits}
+
+
 def test_names_may_be_anything(spark, ansi):
     names = ["a.b", "back`tick", "with space", "it's", "größe", "back\\slash", "select", "_conform_state", "r0", "state"]
     contract = StructType([field(name, StructType([field(name, INT)])) for name in names])

@@ -1,7 +1,7 @@
 """A contract as an object: what it refuses, its Spark schema, and how it differs from another."""
 
 import pytest
-from pyspark.sql.types import ArrayType, IntegerType, StructField, StructType
+from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
 from gluewright_core.errors import ContractInvalid
 from gluewright_core.schema import Column, Contract, Mode
@@ -105,3 +105,8 @@ def test_the_difference_reads_path_by_path():
         "order id, items, note, Zip -> Zip, id, items, note",
     ]
     assert before.diff(before) == ()
+
+
+def test_tags_of_a_field_may_be_one_text():
+    tagged = StructType([StructField("a", StringType(), True, {"tags": "pii"}), StructField("b", StringType())])
+    assert Contract.from_struct("t", tagged)["a"].tags == ("pii",)

@@ -57,6 +57,23 @@ def test_a_data_key_that_kms_encrypted_is_revealed_in_base64(cloud):
     assert base64.b64decode(secret.reveal()) == made["Plaintext"]
 
 
+def test_botocore_logs_no_secret_at_level_debug(cloud, monkeypatch, caplog):
+    put_secret("db", "a secret value")
+    boto3.client("ssm").put_parameter(Name="/jobs/token", Value="a secret value", Type="SecureString")
+    kms = boto3.client("kms")
+    made = kms.generate_data_key(KeyId=kms.create_key()["KeyMetadata"]["KeyId"], KeySpec="AES_256")
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("botocore").setLevel(logging.DEBUG)
+        caplog.clear()
+        assert Secret("secretsmanager:db").reveal() == Secret("ssm:/jobs/token").reveal() == "a secret value"
+        plain = Secret(f"kms:{base64.b64encode(made['CiphertextBlob']).decode()}").reveal()
+        assert "a secret value" not in caplog.text and plain not in caplog.text
+        # Only then: other calls are logged as before.
+        boto3.client("ssm").get_parameter(Name="/jobs/token", WithDecryption=True)
+        assert "a secret value" in caplog.text
+    logging.getLogger("botocore").setLevel(logging.NOTSET)
+
+
 def test_a_revealed_value_is_in_no_text_form_of_the_secret(monkeypatch):
     monkeypatch.setenv("TOKEN", VALUE)
     secret = Secret("env:TOKEN")

@@ -9,8 +9,10 @@ with the table kinds and runs of core around it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -26,13 +28,43 @@ from gluewright_core.tables.partitions import matching, values_of
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from gluewright_core.schema.conform import Conformed
+    from gluewright_core.schema.conform import Conformed, Difference
     from gluewright_core.schema.contract import Contract
     from gluewright_core.summary import Step
     from gluewright_core.tables import Catalog, Published, Table
 
 RUN = "quarantined_by"
 """The last partition column of a quarantine table: the run that set the row aside."""
+
+
+_log = logging.getLogger("gluewright.dataset")
+
+
+class OnDifference(StrEnum):
+    """What :meth:`Dataset.save` does about a difference between the incoming columns and the contract's.
+
+    Whatever the mode, :attr:`Saved.differences` and the run's summary have the difference.
+
+    Attributes:
+        FAIL: raises `ContractBroken` before anything is published.
+        WARN: logs a warning.
+        LOG: logs it at level INFO.
+    """
+
+    FAIL = "fail"
+    WARN = "warn"
+    LOG = "log"
+
+
+ON_DIFFERENCE: Mapping[str, OnDifference] = {
+    "missing": OnDifference.FAIL,
+    "extra": OnDifference.WARN,
+    "renamed": OnDifference.WARN,
+    "reordered": OnDifference.LOG,
+    "retyped": OnDifference.LOG,
+    "variant": OnDifference.LOG,
+}
+"""The modes by default, by the kind of :class:`gluewright_core.schema.conform.Difference`."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +76,20 @@ class Saved:
         read: rows that came.
         quarantined: rows that are in quarantine only.
         kept: rows that were written without some of their values, which quarantine tells.
+        differences: between the incoming columns and the contract's, such as a column that is missing.
     """
 
     published: Published
     read: int
     quarantined: int
     kept: int
+    differences: tuple[Difference, ...] = ()
 
     def told(self, step: Step) -> Saved:
-        """Add the figures to a step of the run's summary; they add up."""
+        """Add the figures, which add up, and the differences to a step of the run's summary."""
         step.add(read=self.read, written=self.published.rows, quarantined=self.quarantined)
+        if self.differences:
+            step.add_differences(self.published.table, _by_kind(self.differences))
         return self
 
 
@@ -104,6 +140,7 @@ class Dataset:
         unique_key: bool = False,
         max_rows: int | None = None,
         max_share: float | None = None,
+        on_difference: Mapping[str, OnDifference | str] | None = None,
     ) -> Saved:
         """Publish the rows that fit, and quarantine those that do not.
 
@@ -120,29 +157,52 @@ class Dataset:
             unique_key: whether rows that share a key do not fit.
             max_rows: how many rows may be quarantined.
             max_share: which share of the rows may be quarantined, between 0 and 1.
+            on_difference: modes by kind of difference, in place of those of :data:`ON_DIFFERENCE`: a missing column fails,
+                an extra or renamed one is a warning. ``{"missing": "warn"}`` lets a missing column become NULL.
 
         Returns:
             What became of them.
 
         Raises:
-            ContractBroken: too many rows do not fit, or one that must. Nothing was published.
+            ContractBroken: too many rows do not fit, or one that must, or the columns differ in a way that fails. Nothing
+                was published.
+            ValueError: there is no such mode or kind of difference.
             RunRepeated: the run has saved before, other rows: its source has changed between its attempts.
             ConcurrentUpdate: another run published some of the same partitions meanwhile.
         """
         conformed = self.contract.conform(rows, unique_key=unique_key, problems=problems)
-        if self.quarantine is None:
-            published = self._publish(conformed, run, replace, layout)
-            return Saved(published, published.rows, 0, 0)
-        aside, figures = self._set_aside(conformed, run)
-        if figures["frozen"] or _too_many(figures, max_rows, max_share):
-            conformed.require(max_rows=max_rows, max_share=max_share)
-        quarantined = self.quarantine.publish(aside, run=run, replace=self._replaced(aside, replace, run))
-        _require_same(quarantined, figures["quarantined"])
+        self._report_differences(conformed.differences, on_difference or {})
+        read, aside, kept = None, 0, 0
+        if self.quarantine is not None:
+            unfit, figures = self._set_aside(conformed, run)
+            if figures["frozen"] or _too_many(figures, max_rows, max_share):
+                conformed.require(max_rows=max_rows, max_share=max_share)
+            quarantined = self.quarantine.publish(unfit, run=run, replace=self._replaced(unfit, replace, run))
+            _require_same(quarantined, figures["quarantined"])
+            if not conformed.certain:
+                read, kept, aside = figures["read"], figures["kept"], figures["quarantined"] - figures["kept"]
         published = self._publish(conformed, run, replace, layout)
-        if conformed.certain:
-            return Saved(published, published.rows, 0, 0)
+        if read is None:
+            return Saved(published, published.rows, 0, 0, conformed.differences)
         _require_same(published, figures["written"])
-        return Saved(published, figures["read"], figures["quarantined"] - figures["kept"], figures["kept"])
+        return Saved(published, read, aside, kept, conformed.differences)
+
+    def _report_differences(self, found: Sequence[Difference], given: Mapping[str, OnDifference | str]) -> None:
+        if unknown := sorted({*given} - {*ON_DIFFERENCE}):
+            raise ValueError(f"on_difference has {unknown[0]!r}; the kinds are {', '.join(ON_DIFFERENCE)}")
+        modes = {**ON_DIFFERENCE, **{kind: OnDifference(mode) for kind, mode in given.items()}}
+        failing = [difference for difference in found if modes[difference.kind] is OnDifference.FAIL]
+        for kind, texts in _by_kind(found).items():
+            if modes[kind] is not OnDifference.FAIL:
+                level = logging.WARNING if modes[kind] is OnDifference.WARN else logging.INFO
+                fields = {"table": self.contract.name, "kind": kind, "differences": len(texts)}
+                _log.log(level, "%s: %s: %s", self.contract.name, kind, "; ".join(texts), extra=fields)
+        if failing:
+            kinds = ", ".join(f"{kind!r}: 'warn'" for kind in sorted({difference.kind for difference in failing}))
+            raise ContractBroken(
+                f"{self.contract.name}: the incoming columns are not the contract's: {'; '.join(map(str, failing))}. "
+                f"Correct the source or the contract, or allow it with on_difference={{{kinds}}}; nothing was published"
+            )
 
     def _publish(
         self,
@@ -253,6 +313,13 @@ def quarantine_spec(table: str, location: str, partitions: Sequence[StructField]
         f"{location.rstrip('/')}_quarantine" if location else "",
         f"What does not fit {table}, and why.",
     )
+
+
+def _by_kind(found: Iterable[Difference]) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for difference in found:
+        texts.setdefault(difference.kind, []).append(str(difference))
+    return texts
 
 
 def _require_same(published: Published, rows: int) -> None:

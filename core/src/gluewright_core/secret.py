@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
-from threading import Lock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock, get_ident
 from typing import Any, NoReturn, cast
 
 from gluewright_core.errors import SecretUnavailable
@@ -136,11 +139,30 @@ def _ask(reference: str, service: str, name: str, operation: str, **request: Any
     region = name.split(":")[3] if name.startswith("arn:") else None
     try:
         client = boto3.client(service, region_name=region)  # type: ignore[call-overload]
-        return cast("dict[str, Any]", getattr(client, operation)(**request))
+        with _without_bodies():
+            return cast("dict[str, Any]", getattr(client, operation)(**request))
     except (BotoCoreError, ClientError) as error:
         raise SecretUnavailable(
             f"{reference}: {error}; check the name, the Region, and that the job's role may read it"
         ) from error
+
+
+@contextmanager
+def _without_bodies() -> Iterator[None]:
+    """Drop what botocore logs in this thread: at level DEBUG the bodies of responses, which hold the secret."""
+    thread = get_ident()
+    loggers = [logging.getLogger(f"botocore.{name}") for name in ("parsers", "endpoint")]
+
+    def other_threads(record: logging.LogRecord) -> bool:
+        return get_ident() != thread
+
+    for logger in loggers:
+        logger.addFilter(other_threads)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(other_threads)
 
 
 def _json_key(reference: str, text: str, key: str) -> str:

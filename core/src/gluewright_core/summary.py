@@ -45,6 +45,7 @@ class Step:
         self._pending: list[Counted] = []
         self._unknown: set[str] = set()
         self._reported: dict[str, Any] = {}
+        self.differences: dict[str, dict[str, list[str]]] = {}
 
     def counting(
         self,
@@ -108,6 +109,15 @@ class Step:
             figures: by name, such as ``fields_not_in_columns={"email": 3}``.
         """
         self._reported |= figures
+
+    def add_differences(self, table: str, texts: Mapping[str, list[str]]) -> None:
+        """Add to the written summary how incoming columns differ from a contract's.
+
+        Args:
+            table: that the rows were saved to.
+            texts: sentences by the kind of difference, such as ``missing``.
+        """
+        self.differences.setdefault(table, {}).update(texts)
 
     def resolve(self) -> None:
         """Take over the figures that actions have yielded since; what has not come stays unknown."""
@@ -190,7 +200,7 @@ class RunSummary:
             "error": self.error,
             "started": self.started.isoformat(timespec="milliseconds"),
             "finished": self.finished and self.finished.isoformat(timespec="milliseconds"),
-            "steps": [{"name": step.name, "seconds": step.seconds, **step.counts()} for step in self.steps],
+            "steps": [_step_as_dict(step) for step in self.steps],
         }
 
     def as_table(self) -> str:
@@ -208,6 +218,11 @@ class RunSummary:
             numbers = [cell.rjust(width) for cell, width in zip(row[1:5], widths[1:], strict=True)]
             lines.append("  ".join([row[0].ljust(widths[0]), *numbers, row[5]]).rstrip())
         return "\n".join(lines)
+
+
+def _step_as_dict(step: Step) -> dict[str, Any]:
+    differences = {"differences": step.differences} if step.differences else {}
+    return {"name": step.name, "seconds": step.seconds, **step.counts(), **differences}
 
 
 def write_summary(summary: RunSummary, where: str) -> None:

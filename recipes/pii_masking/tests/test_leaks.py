@@ -86,3 +86,11 @@ def test_what_cannot_be_searched_for_is_refused(spark):
     with pytest.raises(LeakCheckInvalid, match="shortest is 2"):
         leaks(given, given, ["a"], shortest=2)
     assert leaks(given, given, ["a"]).collect() == []
+
+
+def test_white_space_of_every_kind_around_a_value_hides_nothing(spark):
+    spaces = [chr(point) for point in range(0x10000) if chr(point).isspace() and not 0x1C <= point <= 0x1F]
+    spaces += ["\u200b", "\ufeff", "\r\n \t"]
+    plain = spark.createDataFrame([(f"{space}ada {n:05}{space}",) for n, space in enumerate(spaces)], "name string")
+    masked = spark.createDataFrame([(f"ada {n:05}",) for n in range(len(spaces))], "note string")
+    assert_same_rows(leaks(plain, masked, ["name"]), [("note", "name", len(spaces), len(spaces))])

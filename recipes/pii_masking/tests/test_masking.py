@@ -338,6 +338,28 @@ def test_tags_of_the_data_and_of_a_contract_choose_the_action_and_a_path_wins(sp
     assert mask(untagged, policy, key=key, declared=struct).collect() == masked.collect()
 
 
+@pytest.mark.parametrize("tags", [["pii"], ["PII"], "pii", "Pii, gdpr"])
+def test_tags_are_understood_in_any_case_and_a_declared_schema_takes_none_away(spark, key, tags):
+    inner = StructType([StructField("street", StringType(), True, {"tags": tags})])
+    struct = StructType([StructField("email", StringType(), True, {"tags": tags}), StructField("home", ArrayType(inner))])
+    given = spark.createDataFrame([("a@b.c", [("Road",)])], struct)
+    open_ = StructType(
+        [
+            StructField("EMAIL", StringType(), True, {"tags": ["open"]}),
+            StructField("home", ArrayType(StructType([StructField("street", StringType())])), True, {"tags": ["Open"]}),
+        ]
+    )
+    masked = mask(given, Policy(tags={"PII": Token()}), key=key)
+    assert tuple(masked.first()) == (f"k1.{token(key, 'a@b.c')}", [(f"k1.{token(key, 'Road')}",)])
+    assert mask(given, Policy(tags={"pii": Token()}), key=key, declared=StructType([])).first() == masked.first()
+    untagged = spark.createDataFrame(given.collect(), "EMAIL string, home array<struct<street:string>>")
+    assert mask(untagged, Policy(tags={"pii": Token()}), key=key, declared=struct).first() == masked.first()
+    with pytest.raises(PolicyMismatch, match="its tags pii and open say different things; name it by its path"):
+        mask(given.select("email"), Policy(tags={"pii": Token(), "open": Keep()}), key=key, declared=open_)
+    with pytest.raises(PolicyInvalid, match="the tag pii is there twice"):
+        Policy(tags={"pii": Token(), "PII": Keep()})
+
+
 def test_a_column_that_is_not_named_stops_or_is_dropped_and_every_problem_is_told(spark, key):
     given = spark.createDataFrame([], NESTED)
     wrong = Policy(

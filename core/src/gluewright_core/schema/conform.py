@@ -59,7 +59,7 @@ Example:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -125,13 +125,14 @@ class ContractBroken(Exception):  # noqa: N818
 PROBLEM = StructType([StructField(name, StringType()) for name in ("column", "rule", "reason", "value")])
 """One thing that does not fit. ``column`` is a path such as ``items[].price`` or ``tags{}.value``. ``rule`` is one of
 ``required``, ``key``, ``unique``, ``kind``, ``format``, ``range``, ``precision``, ``length``, ``encoding``, ``map_key`` and
-``unknown_column``. ``value`` is its text, NULL for what is tagged ``pii``."""
+``unknown_column``. ``value`` is its text, NULL for what is tagged ``pii`` and, beside it, for what is unknown."""
 
 QUARANTINE = StructType(
     [StructField("original", StringType()), StructField("problems", ArrayType(PROBLEM)), StructField("kept", BooleanType())]
 )
-"""A quarantined row: all of the incoming row as JSON (``pii`` withheld), what does not fit, and whether the row was written
-as well, without the values that do not fit."""
+"""A quarantined row: all of the incoming row as JSON (``pii`` withheld, and unknown columns and fields with it), what does
+not fit, and whether the row was written as well, without the values that do not fit. A map whose keys have ``pii`` is an
+array of its entries."""
 
 
 @dataclass(frozen=True)
@@ -393,14 +394,15 @@ def conform(
     key: Sequence[str] = (),
     unique_key: bool = False,
     problems: str = "",
+    show_unknown: bool | None = None,
 ) -> Conformed:
     """Hold rows to a contract.
 
     Args:
         rows: from any source, text or typed.
-        schema: the contract. Metadata of a field, at any depth: ``tags`` (a list; ``pii`` keeps values out of quarantine and
-            messages), ``on_surprise`` (a `Mode` in place of ``values``; ``evolve`` for whole columns only), ``format`` (how
-            dates and timestamps stand in text).
+        schema: the contract. Metadata of a field, at any depth: ``tags`` (``pii``, in any case, keeps values out of
+            quarantine and messages; tags of the incoming fields count too), ``on_surprise`` (a `Mode` in place of
+            ``values``; ``evolve`` for whole columns only), ``format`` (how dates and timestamps stand in text).
         dataset: its name, for messages.
         values: what happens to a value that does not fit.
         columns: what happens to an unknown column or struct field; with `Mode.DISCARD_ROW` a row where it is NULL passes.
@@ -409,6 +411,8 @@ def conform(
             the others. Only rows that fit otherwise are compared. This shuffles the rows.
         problems: an incoming column of type ``array<struct>`` of `PROBLEM`, with what the caller found wrong with a row; a
             row with any goes to quarantine. The column itself is no part of the data.
+        show_unknown: whether quarantine has the values of columns and fields that the contract does not have. By default
+            not if anything is tagged ``pii``: what is unknown may be personal data too.
 
     Returns:
         Rows and quarantine, lazily.
@@ -431,6 +435,7 @@ def conform(
             unique_key=unique_key,
             has_problems=bool(problems),
             zone=zone,
+            show_unknown=show_unknown,
         )
         judged, quarantined = plan.applied_to(rows)
     except ContractBroken as broken:
@@ -454,11 +459,13 @@ class _Plan:
         unique_key: bool,
         has_problems: bool,
         zone: str | None,
+        show_unknown: bool | None,
     ) -> None:
         self.differences: list[Difference] = []
         self._told = has_problems
         self._incoming, self._unique_key, self._frozen_key = incoming, unique_key, Mode(values) is Mode.FREEZE
-        self._planner = _Planner(Mode(unknown), self.differences, utc=zone in {"UTC", "Etc/UTC"})
+        shown = not (_has_pii(contract) or _has_pii(incoming)) if show_unknown is None else show_unknown
+        self._planner = _Planner(Mode(unknown), self.differences, utc=zone in {"UTC", "Etc/UTC"}, shown=shown)
         _require_distinct(incoming, "the incoming rows have")
         _require_distinct(contract, "the contract has")
         absent = [name for name in key if name not in contract.names]
@@ -474,7 +481,7 @@ class _Plan:
         self.outputs += [
             _Output(f"{column.name}__v_text", self._variant(column), {"tags": column.tags}) for column in self._variants
         ]
-        self.outputs += [_Output(column.name, column.raw, {}) for column in kept if column.extra]
+        self.outputs += [_Output(column.name, column.raw, column.metadata) for column in kept if column.extra]
         for column in self._variants:
             told = f"a value that does not fit goes as text into {column.name}__v_text"
             self.differences.append(Difference("variant", column.name, told))
@@ -733,8 +740,8 @@ def _ok(column: _Column, told: Sequence[_Column]) -> str:
 class _Planner:
     """Finds how incoming types become the contract's, and tells what is different."""
 
-    def __init__(self, unknown: Mode, differences: list[Difference], *, utc: bool) -> None:
-        self._unknown, self._differences, self._utc = unknown, differences, utc
+    def __init__(self, unknown: Mode, differences: list[Difference], *, utc: bool, shown: bool) -> None:
+        self._unknown, self._differences, self._utc, self._shown = unknown, differences, utc, shown
         self._numbers = count()
 
     def fields(
@@ -767,10 +774,10 @@ class _Planner:
                 original,
                 place,
                 incoming[place].dataType,
-                field.metadata,
+                _with_tags(field.metadata, incoming[place].metadata),
                 node,
                 spot.mode,
-                spot.pii or _has_pii(field.dataType),
+                spot.pii or _has_pii(field.dataType) or _has_pii(incoming[place].dataType),
             )
         if matched != sorted(matched):
             order = ", ".join(incoming[place].name for place in sorted(matched))
@@ -804,13 +811,12 @@ class _Planner:
         nullable = field.nullable and not is_key
         pattern = str(field.metadata.get("format") or "")
         null_rule = "key" if is_key and field.nullable else "required"
+        pii = _is_pii(field.metadata) or _is_pii(incoming.metadata)
         if within is None:
-            return _Place(
-                path, incoming.nullable, nullable, mode, nullable, _is_pii(field.metadata), self._utc, pattern, null_rule
-            )
+            return _Place(path, incoming.nullable, nullable, mode, nullable, pii, self._utc, pattern, null_rule)
         # NULL in the place of an enclosing struct is not a problem of its fields.
         inner = within.inside("", nullable_in=incoming.nullable, nullable_out=nullable)
-        return replace(inner, path=path, mode=mode, pii=within.pii or _is_pii(field.metadata), pattern=pattern)
+        return replace(inner, path=path, mode=mode, pii=within.pii or pii, pattern=pattern)
 
     def _missing(self, field: StructField, path: str, *, must: bool) -> _Column:
         if must:
@@ -833,10 +839,12 @@ class _Planner:
             Mode.DISCARD_ROW: "rows that have it are discarded",
         }
         self._tell("extra", path, f"is not in the contract and {done[self._unknown]}")
+        withheld = not self._shown or _is_pii(field.metadata) or _has_pii(field.dataType)
 
         def problems(x: str, _: str = "") -> str:
             reason = "the contract has no such column"
-            problem = _problem(path, "unknown_column", reason, _as_text(x, field.dataType), _OUT)
+            text = "NULL" if withheld else _as_text(x, field.dataType)
+            problem = _problem(path, "unknown_column", reason, text, _OUT)
             return f"CASE WHEN {x} IS NOT NULL THEN array({problem}) END"
 
         judged = self._unknown is Mode.DISCARD_ROW
@@ -844,18 +852,22 @@ class _Planner:
             _itself,
             _itself,
             problems=problems if judged else None,
+            shown=_withheld if withheld else None,
             bare=True,
             output=self._unknown is Mode.EVOLVE,
             severities=frozenset({_OUT} if judged else ()),
         )
-        return _Column(field.name, field.name, place, field.dataType, {}, node, self._unknown, extra=True)
+        tags = _with_tags({}, field.metadata)
+        return _Column(field.name, field.name, place, field.dataType, tags, node, self._unknown, extra=True)
 
     def _leaf(self, source: DataType, target: DataType, spot: _Place) -> _Node:
         reading = _reading(source, target, spot)
         if not reading.bare and not isinstance(source, NullType):
             self._tell("retyped", spot.path, f"comes as {_shown_type(source)} and is {_shown_type(target)}")
         required = spot.nullable_in and not spot.nullable_out
-        withheld = spot.pii or _has_pii(target)
+        # What has parts has come in place of a simple value: as little is known of them as of an unknown column.
+        unknown = isinstance(source, (StructType, ArrayType, MapType)) and not self._shown
+        withheld = spot.pii or unknown or _has_pii(target) or _has_pii(source)
         cast, lossless = reading.candidate, reading.lossless
 
         def strict(x: str) -> str:
@@ -1002,7 +1014,12 @@ class _Planner:
             return _joined(parts)
 
         def shown(x: str) -> str:
-            return f"transform_values({x}, ({k}, {e}) -> {element.shown(e)})" if element.shown else x
+            show_key, show_value = key.shown or _itself, element.shown or _itself
+            if not key.shown:
+                return f"transform_values({x}, ({k}, {e}) -> {show_value(e)})"
+            # Keys that are withheld are the same, which keys of a map cannot be.
+            entry = _struct_sql([("key", show_key(f"{e}.key")), ("value", show_value(f"{e}.value"))])
+            return f"transform(map_entries({x}), {e} -> {entry})"
 
         bare = key.untouched and element.untouched and not fatal
         may_fail = element.problems or not key.untouched
@@ -1012,7 +1029,7 @@ class _Planner:
             value,
             lossless if may_fail else None,
             inner,
-            shown if element.shown else None,
+            shown if key.shown or element.shown else None,
             bare=bare,
             severities=severities,
         )
@@ -1084,6 +1101,10 @@ _ZONE = "(Z|[+-][0-9]{2}:[0-9]{2})"
 _BEYOND_LONG = "9.223372036854775807E18D"
 # In microseconds.
 _DAY = 86_400_000_000
+# The first and the last day since 1970 whose midnight is a timestamp: microseconds in 64 bits.
+_FIRST_DAY, _LAST_DAY = -106_751_991, 106_751_991
+# Decimals with more places have an exponent in their text if they are small and ANSI is off.
+_PLAIN_SCALE = 6
 
 
 def _reading(source: DataType, target: DataType, spot: _Place) -> _Reading:
@@ -1236,8 +1257,9 @@ def _decimal(target: DecimalType) -> _Reading:
         known = f"WHEN {x} IS NULL THEN true WHEN {v} IS NULL THEN false"
         if 0 < scale < target.precision:
             known += f" WHEN {_all_decimals_written(x, v, target)} THEN true"
-        # The text that the number has itself needs no look at how it is written.
-        return f"CASE {known} WHEN CAST({v} AS STRING) = {x} THEN true ELSE {_matches(x, exact)} END"
+        # The text that the number has itself needs no look at how it is written. Without ANSI it may have an exponent.
+        plain = f" AND {_no_exponent(x)}" if scale > _PLAIN_SCALE else ""
+        return f"CASE {known} WHEN CAST({v} AS STRING) = {x}{plain} THEN true ELSE {_matches(x, exact)} END"
 
     return _Reading(lambda x: f"try_cast({x} AS {wanted})", lossless, why)
 
@@ -1427,12 +1449,15 @@ def _by_pattern(target: DataType, pattern: _Pattern) -> _Reading:
 
 def _between_times(source: DataType, target: DataType) -> _Reading | None:
     known: dict[tuple[type[DataType], type[DataType]], _Reading] = {
-        (DateType, TimestampNTZType): _Reading(lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
-        (DateType, TimestampType): _Reading(lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"),
+        (DateType, TimestampNTZType): _midnight(target, lambda x: f"CAST({x} AS TIMESTAMP_NTZ)"),
+        (DateType, TimestampType): _midnight(target, lambda x: f"timestamp_seconds(CAST(unix_date({x}) AS BIGINT) * 86400)"),
         (TimestampType, TimestampNTZType): _Reading(_wall_clock),
         (TimestampNTZType, TimestampType): _Reading(lambda x: f"CAST(concat(CAST({x} AS STRING), 'Z') AS TIMESTAMP)"),
+        # The first day of all has a midnight that is no timestamp.
         (TimestampNTZType, DateType): _Reading(
-            lambda x: f"CAST({x} AS DATE)", lambda x, v: f"(CAST({v} AS TIMESTAMP_NTZ) <=> {x})", _has_time
+            lambda x: f"CAST({x} AS DATE)",
+            lambda x, v: f"if(unix_date({v}) < {_FIRST_DAY}, false, CAST({v} AS TIMESTAMP_NTZ) <=> {x})",
+            _has_time,
         ),
         # Division truncates, which is a day only where nothing is left over.
         (TimestampType, DateType): _Reading(
@@ -1444,14 +1469,25 @@ def _between_times(source: DataType, target: DataType) -> _Reading | None:
     return known.get((type(source), type(target)))
 
 
+def _midnight(target: DataType, cast: Callable[[str], str]) -> _Reading:
+    """Read a date as a time. Dates reach further than timestamps, and Spark fails where they do."""
+    return _Reading(
+        lambda x: f"CASE WHEN unix_date({x}) BETWEEN {_FIRST_DAY} AND {_LAST_DAY} THEN {cast(x)} END",
+        _both_or_none,
+        lambda x, v: [("true", "range", f"does not fit {_ddl(target)}")],
+    )
+
+
 def _has_time(x: str, v: str) -> _Cases:
     return [("true", "precision", "has a time of day")]
 
 
 def _wall_clock(x: str) -> str:
     """Write a timestamp as it stands on a clock in UTC; Spark's own cast takes the session's time zone."""
-    seconds = f"CAST(unix_micros({x}) / 1000000BD AS DECIMAL(18, 6))"
-    return f"(TIMESTAMP_NTZ'1970-01-01 00:00:00' + make_dt_interval(0, 0, 0, {seconds}))"
+    # The seconds of an interval have 18 digits, which end in the year 33658, so the days are given apart.
+    days = f"CAST(unix_micros({x}) DIV {_DAY} AS INT)"
+    seconds = f"CAST(unix_micros({x}) % {_DAY} / 1000000BD AS DECIMAL(18, 6))"
+    return f"(TIMESTAMP_NTZ'1970-01-01 00:00:00' + make_dt_interval({days}, 0, 0, {seconds}))"
 
 
 def _as_text(x: str, source: DataType) -> str:
@@ -1460,7 +1496,7 @@ def _as_text(x: str, source: DataType) -> str:
         return x
     if isinstance(source, TimestampType):
         return f"concat(CAST({_wall_clock(x)} AS STRING), 'Z')"
-    if isinstance(source, DecimalType) and source.scale > 6:
+    if isinstance(source, DecimalType) and source.scale > _PLAIN_SCALE:
         # Without ANSI, Spark writes small ones with an exponent.
         text = f"CAST({x} AS STRING)"
         digits = f"lpad(regexp_replace({text}, 'E.*|[-.]', ''), {source.scale}, '0')"
@@ -1573,9 +1609,27 @@ def _shown_type(data_type: DataType) -> str:
     return kinds.get(type(data_type)) or data_type.simpleString()
 
 
-def _is_pii(metadata: dict[str, object]) -> bool:
-    tags = metadata.get("tags")
-    return isinstance(tags, (list, tuple)) and "pii" in tags
+def tags_of(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the tags in a field's metadata as they are written there: a list, or a text with one or more of them.
+
+    Example:
+        >>> tags_of({"tags": "pii, gdpr"})
+        ('pii', 'gdpr')
+    """
+    tags = (metadata or {}).get("tags") or ()
+    given = re.split(r"[\s,;]+", tags) if isinstance(tags, str) else map(str, tags) if isinstance(tags, Iterable) else ()
+    return tuple(tag for tag in given if tag.strip())
+
+
+def _is_pii(metadata: Mapping[str, Any] | None) -> bool:
+    return "pii" in (tag.strip().lower() for tag in tags_of(metadata))
+
+
+def _with_tags(metadata: dict[str, Any], incoming: dict[str, Any] | None) -> dict[str, Any]:
+    """Add the tags of the incoming rows to a field's metadata: a contract that does not know of a tag does not remove it."""
+    tags = tags_of(metadata)
+    more = [tag for tag in tags_of(incoming) if tag.lower() not in {known.lower() for known in tags}]
+    return {**metadata, "tags": [*tags, *more]} if more else metadata
 
 
 def _has_pii(data_type: DataType) -> bool:

@@ -34,7 +34,7 @@ from pyspark.sql.types import (
 )
 
 from gluewright_core.errors import ContractInvalid
-from gluewright_core.schema.conform import Mode
+from gluewright_core.schema.conform import Mode, tags_of
 from gluewright_core.schema.types import TypeTextInvalid, parse_type
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Column:
             in their metadata: ``comment``, ``tags``, ``on_surprise``, ``format``.
         nullable: whether the value may be NULL.
         comment: for people.
-        tags: such as ``pii``, which withholds the values from quarantine and evidence.
+        tags: such as ``pii`` (in any case), which withholds the values from quarantine and evidence, and from quarantine
+            the values of unknown columns and fields too.
         on_surprise: what happens to a value that does not fit, where it differs from the contract's ``values``.
         format: the date or timestamp pattern of values that come as text (Spark SQL guide, "Datetime Patterns").
 
@@ -114,7 +115,7 @@ class Column:
             _with_lengths(field.dataType, metadata),
             field.nullable,
             comment=metadata.get("comment", ""),
-            tags=tuple(metadata.get("tags", ())),
+            tags=tags_of(metadata),
             on_surprise=metadata.get("on_surprise"),
             format=metadata.get("format", ""),
         )
@@ -208,13 +209,17 @@ class Contract:
             partition_by=tuple(name for name in self.partition_by if name in names),
         )
 
-    def conform(self, rows: DataFrame, *, unique_key: bool = False, problems: str = "") -> Conformed:
+    def conform(
+        self, rows: DataFrame, *, unique_key: bool = False, problems: str = "", show_unknown: bool | None = None
+    ) -> Conformed:
         """Bring rows to the contract; see :func:`gluewright_core.schema.conform.conform`.
 
         Args:
             rows: as they come.
             unique_key: whether rows that share a key do not fit either.
             problems: the column with what the caller found wrong with a row.
+            show_unknown: whether quarantine has the values of unknown columns and fields; by default not if anything is
+                tagged ``pii``.
         """
         from gluewright_core.schema.conform import conform  # noqa: PLC0415 - needs a session's modules
 
@@ -227,6 +232,7 @@ class Contract:
             key=self.key,
             unique_key=unique_key,
             problems=problems,
+            show_unknown=show_unknown,
         )
 
     def diff(self, other: Contract) -> tuple[Difference, ...]:

@@ -15,7 +15,7 @@ from typing import Annotated
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from gluewright_core.dataset import Dataset, Saved, open_dataset
+from gluewright_core.dataset import Dataset, OnDifference, Saved, open_dataset
 from gluewright_core.effects import effect
 from gluewright_core.job import Job, run
 from gluewright_core.locations import LOCATION
@@ -206,6 +206,8 @@ def save_flights(landed: DataFrame, job: Job[Arguments], zone: Zone) -> Saved:
             problems=PROBLEMS,
             # One file a day.
             layout=lambda rows: rows.repartition("dt"),
+            # What the files have beside the contract (the parts of the day, the file's name) is only for quarantine.
+            on_difference={"extra": OnDifference.LOG},
         )
 
 

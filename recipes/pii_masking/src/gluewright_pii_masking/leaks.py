@@ -39,8 +39,8 @@ def leaks(
 ) -> DataFrame:
     """Search the masked rows for plain values.
 
-    Case and white space at both ends are ignored. Values of numbers, dates and the like are searched for as Spark writes
-    them as text. Binary columns are not looked into.
+    Case and white space of every kind at both ends are ignored. Values of numbers, dates and the like are searched for as
+    Spark writes them as text. Binary columns are not looked into.
 
     Args:
         plain: the rows before masking.
@@ -90,7 +90,13 @@ def _texts(rows: DataFrame, only: Sequence[str] | None = None) -> DataFrame:
 
 
 def _placed(place: str) -> Callable[[Column], Column]:
-    return lambda text: F.struct(F.lit(place).alias("place"), F.lower(F.trim(text)).alias("text"))
+    return lambda text: F.struct(F.lit(place).alias("place"), F.lower(_trimmed(text)).alias("text"))
+
+
+def _trimmed(text: Column) -> Column:
+    """Remove white space at both ends, what Unicode calls so and what has no width. F.trim removes spaces only."""
+    space = r"[\p{IsWhite_Space}\x{180E}\x{200B}-\x{200D}\x{2060}\x{FEFF}]"
+    return F.regexp_replace(text, rf"^{space}+|{space}+\z", "")
 
 
 def _reached(path: str, kind: DataType, value: Column) -> list[tuple[str, Column]]:

@@ -12,7 +12,8 @@ does not name stops the job, and so does an entry that names nothing. NULL stays
 letters, digits and ``_`` stands in backticks: ```e-mail`.host``. Only `Drop` and `Redact` may name something that has parts.
 
 **The key never becomes part of a plan**: a literal would show in ``explain``, in Spark's pages and in the event log. It
-travels as a frame of one row that is broadcast and crossed with the rows, made without a temporary file.
+travels as a frame of one row that is broadcast and crossed with the rows. The JVM reads it from a pipe: no file has it, and
+Py4J, which logs its commands, does not send it.
 
 Example:
     >>> policy = Policy({"id": Keep(), "email": Token(normalise=("trim", "lower")), "born": TruncateDate("year")})
@@ -30,7 +31,10 @@ import hashlib
 import hmac
 import inspect
 import json
+import os
 import re
+import tempfile
+import threading
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -148,20 +152,56 @@ def pads(key: bytes) -> tuple[bytes, bytes]:
 
 
 def one_row(spark: SparkSession, values: Mapping[str, bytes]) -> DataFrame:
-    """Make a frame of one row of binary columns whose values show in no plan and in no file.
+    """Make a frame of one row of binary columns whose values are in no plan, file or log.
 
-    `createDataFrame` from Python hands its rows to the JVM through a temporary file; a row made in the JVM needs none, and
-    a plan names a local relation's columns only.
+    `createDataFrame` from Python hands its rows to the JVM through a temporary file. A row made in the JVM needs none, and
+    a plan names only the columns of a local relation. Py4J logs what it sends at level DEBUG, so the values do not go
+    through it: the JVM reads them from a pipe.
     """
-    gateway, java = spark.sparkContext._gateway, spark.sparkContext._jvm
-    assert gateway is not None and java is not None
-    row = gateway.new_array(java.java.lang.Object, len(values))
-    for place, value in enumerate(values.values()):
-        row[place] = bytearray(value)
+    java = spark.sparkContext._jvm
+    assert java is not None
     rows = java.java.util.ArrayList()
-    rows.add(java.org.apache.spark.sql.RowFactory.create(row))
+    rows.add(java.org.apache.spark.sql.RowFactory.create(_in_jvm(java, [*values.values()])))
     columns = java.org.apache.spark.sql.types.DataType.fromDDL(", ".join(f"`{name}` BINARY" for name in values))
     return DataFrame(spark._jsparkSession.createDataFrame(rows, columns), spark)
+
+
+def _in_jvm(java: Any, values: Sequence[bytes]) -> Any:
+    """Return a reference to an ``Object[]`` of byte arrays in the JVM. The pipe has a name, and no content on any disk."""
+    with tempfile.TemporaryDirectory(prefix="gluewright-") as folder:
+        path = os.path.join(folder, "pipe")  # noqa: PTH118 - pathlib makes no pipes
+        os.mkfifo(path, 0o600)
+        # Open for both, because a writer alone would wait for its reader.
+        pipe = os.open(path, os.O_RDWR)
+        try:
+            # A pipe takes 64 KiB before somebody reads it, and Unicode's tables are larger.
+            threading.Thread(target=_write, args=(os.dup(pipe), _serialised(values)), daemon=True).start()
+            stream = java.java.io.ObjectInputStream(java.java.io.FileInputStream(path))
+            try:
+                return stream.readObject()
+            finally:
+                stream.close()
+        finally:
+            os.close(pipe)
+
+
+def _write(pipe: int, content: bytes) -> None:
+    with os.fdopen(pipe, "wb", buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
+
+
+def _serialised(values: Sequence[bytes]) -> bytes:
+    """Write byte arrays as Java does (Java Object Serialization Specification, "6 Object Serialization Stream Protocol")."""
+
+    def array(name: bytes, version: str) -> bytes:
+        described = len(name).to_bytes(2, "big") + name + bytes.fromhex(version)
+        # An array of a class that is described here: serializable, without fields and a parent.
+        return b"\x75\x72" + described + b"\x02\0\0\x78\x70"
+
+    of_bytes = array(b"[B", "acf317f8060854e0")
+    written = b"\xac\xed\0\5" + array(b"[Ljava.lang.Object;", "90ce589f1073296c") + len(values).to_bytes(4, "big")
+    return written + b"".join(of_bytes + len(value).to_bytes(4, "big") + value for value in values)
 
 
 class Keys:
@@ -898,8 +938,8 @@ class Policy:
 
     Attributes:
         columns: an action by path; see the module for paths.
-        tags: an action by tag, for columns and fields that have it among their metadata's ``tags`` and are not named by
-            path. What a column is tagged as, its parts are too, unless they have an entry of their own.
+        tags: an action by tag, for columns and fields that have it among their metadata's ``tags``, in any case, and are not
+            named by path. What a column is tagged as, its parts are too, unless they have an entry of their own.
         unlisted: what happens to a column that neither names: ``stop`` or ``drop``.
         name: of the dataset, for messages.
 
@@ -919,6 +959,9 @@ class Policy:
     def __post_init__(self) -> None:
         if self.unlisted not in {"stop", "drop"}:
             raise PolicyInvalid(f"{self.name}: unlisted is {self.unlisted!r}; it is stop or drop")
+        names = [tag.lower() for tag in self.tags]
+        if twice := [tag for tag in names if names.count(tag) > 1]:
+            raise PolicyInvalid(f"{self.name}: the tag {twice[0]} is there twice; upper and lower case are the same tag")
         for where, action in [*self.columns.items(), *self.tags.items()]:
             if not isinstance(action, Action):
                 raise PolicyInvalid(
@@ -1023,9 +1066,16 @@ def _nodes(struct: StructType, above: str = "") -> tuple[_Node, ...]:
     found = []
     for each in struct:
         shown = each.name if re.fullmatch(r"\w+", each.name) else _quoted(each.name)
-        tags = tuple((each.metadata or {}).get("tags", ()))
+        tags = _tags(each.metadata)
         found.append(_node(f"{above}.{shown}" if above else shown, each.name, each.dataType, tags))
     return tuple(found)
+
+
+def _tags(metadata: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the tags in a field's metadata, in small letters. They are a list, or a text with one or more of them."""
+    tags = (metadata or {}).get("tags") or ()
+    given = re.split(r"[\s,;]+", tags) if isinstance(tags, str) else map(str, tags)
+    return tuple(tag.strip().lower() for tag in given if tag.strip())
 
 
 def _node(path: str, step: str, kind: DataType, tags: tuple[str, ...] = ()) -> _Node:
@@ -1047,13 +1097,12 @@ class _Decisions:
         self.policy = policy
         self.columns = _nodes(struct)
         self.actions: dict[str, Action] = {}
-        self._tags = {
-            node.path: node.tags
-            for source in (struct, declared)
-            if source
-            for each in _nodes(source)
-            for node in each.below()
-        }
+        # The tags of both: a declared schema does not take away what the data says of itself. Spark's names have no case.
+        self._tags: dict[str, dict[str, None]] = {}
+        for each in (*self.columns, *(_nodes(declared) if declared else ())):
+            for node in each.below():
+                self._tags.setdefault(node.path.lower(), {}).update(dict.fromkeys(node.tags))
+        self._by_tag = {tag.lower(): action for tag, action in policy.tags.items()}
         self._used: set[str] = set()
         self._problems: list[str] = []
         for column in self.columns:
@@ -1093,12 +1142,12 @@ class _Decisions:
         self.actions[node.path] = action
 
     def _named(self, node: _Node) -> Action | None:
-        tags = [tag for tag in self._tags.get(node.path, ()) if tag in self.policy.tags]
+        tags = [tag for tag in self._tags.get(node.path.lower(), ()) if tag in self._by_tag]
         self._used |= {f"tag {tag}" for tag in tags}
         if node.path in self.policy.columns:
             self._used.add(node.path)
             return self.policy.columns[node.path]
-        actions = [self.policy.tags[tag] for tag in tags]
+        actions = [self._by_tag[tag] for tag in tags]
         if any(action != actions[0] for action in actions):
             self._wrong(node, f"its tags {' and '.join(tags)} say different things; name it by its path")
         return actions[0] if actions else None
@@ -1110,7 +1159,7 @@ class _Decisions:
                 why = "what it is a part of is dropped or redacted" if path in paths else _near(path, paths)
                 self._problems.append(f"the entry {path} names no column: {why}")
         for tag in self.policy.tags:
-            if f"tag {tag}" not in self._used:
+            if f"tag {tag.lower()}" not in self._used:
                 self._problems.append(f"the entry for the tag {tag} names no column; are the tags in the rows' metadata?")
 
     def _names_twice(self, names: Sequence[str]) -> None:
