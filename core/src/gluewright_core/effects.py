@@ -18,6 +18,7 @@ Example:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Watcher(Protocol):
 
 
 _watchers: tuple[Watcher, ...] = ()
+_background = threading.local()
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def effect(kind: str, target: str) -> Iterator[None]:
         kind: ``<module>.<verb>``, such as ``storage.write``.
         target: the object, partition or table it acts on.
     """
-    if not _watchers:
+    if not _watchers or getattr(_background, "is_here", False):
         yield
         return
     happening = Effect(kind, target)
@@ -62,6 +64,11 @@ def effect(kind: str, target: str) -> Iterator[None]:
     yield
     for watcher in reversed(_watchers):
         watcher.after(happening)
+
+
+def run_in_background() -> None:
+    """Keep the effects of this thread from being watched: they depend on time, and are no step of what the process does."""
+    _background.is_here = True
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gluewright_core.effects import run_in_background
 from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError, StorageError
 from gluewright_core.state import Body, Document, Documents
 
@@ -158,6 +159,7 @@ class Lease:
                 self._held = None
 
     def _keep(self) -> None:
+        run_in_background()
         while not self._over.wait(self.seconds / 3):
             try:
                 self.renew()
