@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gluewright_core.errors import (
     ConcurrentUpdate,
     ObjectNotFound,
+    OutcomeUnknownError,
     StorageDenied,
     StorageError,
     StorageFull,
@@ -22,6 +23,8 @@ from gluewright_core.errors import (
 )
 from gluewright_core.storage import ABSENT, open_storage, parent_uri
 from gluewright_core.storage.joining import MIB, SMALLEST_PART, plan_join
+from gluewright_testing.aws import AwsServer
+from gluewright_testing.fault_proxy import FaultProxy
 from gluewright_testing.killpoints import effects_of, every_kill_point
 from gluewright_testing.memory import MemoryStorage
 
@@ -254,3 +257,26 @@ def test_a_read_only_folder_is_told(tmp_path, monkeypatch):
     tmp_path.chmod(0o500)
     with pytest.raises(StorageDenied, match="check its permissions"):
         open_storage(tmp_path).write("x", b"")
+
+
+@pytest.mark.independent_s3
+def test_an_answer_that_breaks_off_is_asked_for_again(s3_server):
+    s3_server.bucket("data")
+    with FaultProxy(s3_server.url, share=0.25, kinds=("truncated",), seed=3) as proxy:
+        storage = open_storage("s3://data/root", client=AwsServer(proxy.url).client())
+        storage.write("doc", b"x" * 10_000)
+        assert {storage.read("doc")[0] for _ in range(12)} == {b"x" * 10_000}
+        assert proxy.counts["truncated"] > 0
+
+
+@pytest.mark.independent_s3
+def test_a_write_refused_after_an_attempt_without_an_answer_is_not_called_a_refusal(s3_server):
+    s3_server.bucket("data")
+    only_writes = {"matching": lambda method, path, headers: method == "PUT"}
+    with FaultProxy(s3_server.url, share=1.0, kinds=("lost",), seed=3, **only_writes) as proxy:
+        storage = open_storage("s3://data/root", client=AwsServer(proxy.url).client())
+        with pytest.raises(OutcomeUnknownError):
+            storage.write("doc", b"1", expect=ABSENT)
+    assert open_storage("s3://data/root").read("doc")[0] == b"1"
+    with pytest.raises(ConcurrentUpdate):
+        open_storage("s3://data/root").write("doc", b"2", expect=ABSENT)

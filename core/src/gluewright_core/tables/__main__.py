@@ -7,7 +7,7 @@ import getpass
 import sys
 from collections.abc import Callable, Sequence
 
-from gluewright_core.errors import GluewrightError, TableMismatch
+from gluewright_core.errors import GluewrightError, TableError, TableMismatch
 from gluewright_core.leases import break_lease
 from gluewright_core.state_doctor import examine_state, state_one_writer
 from gluewright_core.storage import Storage, open_storage, parent_uri
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None, *, catalog: Catalog | None = None) -
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write("".join(f"{line}\n" for line in left) or "nothing is wrong\n")
-    if left and not asked.apply:
+    if not asked.apply and any("[" in line for line in left):
         sys.stdout.write("nothing was changed; --apply does what is in brackets\n")
     return 1 if left else 0
 
@@ -90,9 +90,14 @@ def _usual(location: str) -> str:
 
 
 def _glue() -> Catalog:
-    from gluewright_core.tables.catalog_glue import GlueDataCatalog  # noqa: PLC0415 - only what is used is loaded
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - only what is used is loaded
 
-    return GlueDataCatalog()
+    from gluewright_core.tables.catalog_glue import GlueDataCatalog  # noqa: PLC0415
+
+    try:
+        return GlueDataCatalog()
+    except BotoCoreError as error:
+        raise TableError(f"the Glue Data Catalog cannot be asked: {error} Set AWS_REGION, or give --catalog") from error
 
 
 def _spark() -> Catalog:
