@@ -17,9 +17,12 @@ from pyspark.sql import functions as F
 
 from gluewright_core.effects import watching
 from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.storage import open_storage
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
+from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_core.tables.parquet import ParquetTable
 from gluewright_testing.compare import assert_same_rows
+from gluewright_testing.memory import MemoryCatalog, MemoryStorage
 from gluewright_testing.rows import rows
 from gluewright_testing.sharing import in_turn
 
@@ -161,3 +164,20 @@ def test_of_two_runs_that_make_the_table_at_once_each_publishes_or_is_refused(sp
         assert_same_rows(
             spark.table(catalog.table(name)), rows(spark, SCHEMA, [row for run in published for row in parts[run]])
         )
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_writers_of_different_partitions_at_the_same_moment_all_publish(tmp_path, kind):
+    for pair in range(5):
+        storage = MemoryStorage() if kind == "memory" else open_storage(tmp_path / str(pair))
+        partitions, at_once = MemoryCatalog(), threading.Barrier(4)
+
+        def publish(run, storage=storage, partitions=partitions, at_once=at_once):
+            protocol = CommitProtocol(partitions, "db.t", ["p"], storage, "t", patience=60)
+            since = protocol.finish(run)
+            at_once.wait()
+            return protocol.publish(run, {(run,): f"memory://store/{run}"}, since=since, rows=1).run
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(publish, "abcd")) == list("abcd")
+        assert sorted(partitions.partitions) == [("a",), ("b",), ("c",), ("d",)]
