@@ -195,6 +195,17 @@ def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
     assert explored.exhaustive
 
 
+# Late deliveries may come at any step, which takes minutes: before a release.
+TWICE = [Fault.LOST, Fault.REPEATED, *([] if PART in os.environ else [Fault.DOUBLED, Fault.LATE])]
+
+
+@pytest.mark.parametrize("fault", shared(TWICE), ids=lambda fault: fault.value)
+def test_two_faults_or_a_fault_and_a_pause_around_another_run_lose_no_update(fault):
+    explored = explore(World, WRITERS, nothing_is_lost, faults=2, kinds=[fault], pauses={"time"}, switches=1)
+    print(f"two of {fault.value} or a pause: {explored}")
+    assert explored.exhaustive
+
+
 def test_two_faults_or_pauses_lose_no_update():
     writers = {**WRITERS, "later": time_passes}
     explored = explore(
