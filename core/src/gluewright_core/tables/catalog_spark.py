@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from pyspark.sql.types import StructType
 
@@ -70,7 +71,22 @@ class SparkCatalog(Catalog):
         columns = tuple(_python(self._metadata(name).partitionColumnNames()))
         if not columns:
             return {(): self._text(self._metadata(name).location())}
-        return {self._values(columns, part): self._text(part.location()) for part in self._parts(name, columns, partitions)}
+        found: dict[Values, str] = {}
+        wanted = None if partitions is None else set(partitions)
+        for part in self._described(name, columns, partitions):
+            values = tuple(None if part["spec"][column] == NULL_PARTITION else part["spec"][column] for column in columns)
+            if wanted is None or values in wanted:
+                found[values] = _decoded(part["storage"]["locationUri"] or "")
+        return found
+
+    def _described(self, name: str, columns: Sequence[str], partitions: Sequence[Values] | None) -> Iterator[dict[str, Any]]:
+        """Describe partitions as JSON that the JVM writes: one call for all, not a dozen for each."""
+        jvm: Any = self._spark._jvm
+        mapper = jvm.com.fasterxml.jackson.databind.ObjectMapper()
+        mapper.registerModule(jvm.com.fasterxml.jackson.module.scala.DefaultScalaModule())
+        one_by_one = partitions is not None and len(partitions) <= _ONE_BY_ONE
+        for values in partitions if one_by_one and partitions is not None else [None]:
+            yield from json.loads(mapper.writeValueAsString(self._listed(name, columns, values)))
 
     def move(  # noqa: D102
         self,
@@ -131,6 +147,9 @@ class SparkCatalog(Catalog):
         return [part for part in self._list(name, columns, None) if wanted is None or self._values(columns, part) in wanted]
 
     def _list(self, name: str, columns: Sequence[str], values: Values | None) -> list[Any]:
+        return _python(self._listed(name, columns, values))
+
+    def _listed(self, name: str, columns: Sequence[str], values: Values | None) -> Any:
         jvm: Any = self._spark._jvm
         spec = jvm.scala.Option.empty()
         if values is not None:
@@ -138,7 +157,7 @@ class SparkCatalog(Catalog):
             for column, value in zip(columns, values, strict=True):
                 mapping.put(column, NULL_PARTITION if value is None else value)
             spec = jvm.scala.Option.apply(jvm.org.apache.spark.api.python.PythonUtils.toScalaMap(mapping))
-        return _python(self._catalog().listPartitions(self._identifier(name), spec))
+        return self._catalog().listPartitions(self._identifier(name), spec)
 
     def _values(self, columns: Sequence[str], part: Any) -> Values:
         spec = _python_map(part.spec())
@@ -161,6 +180,12 @@ class SparkCatalog(Catalog):
         return (
             f"file://{text.removeprefix('file:')}" if text.startswith("file:/") and not text.startswith("file://") else text
         )
+
+
+def _decoded(uri: str) -> str:
+    """Undo the URI's own escaping, as :meth:`SparkCatalog._text` does for a URI of the JVM."""
+    text = unquote(uri)
+    return f"file://{text.removeprefix('file:')}" if text.startswith("file:/") and not text.startswith("file://") else text
 
 
 def _spec(columns: Sequence[str], values: Values) -> str:
