@@ -1,4 +1,5 @@
 # gluewright-cdc-merge 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Audit the order of a feed: ties, gaps and regressions, key by key.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer. Its input is change rows,

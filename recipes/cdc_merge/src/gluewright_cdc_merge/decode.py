@@ -1,4 +1,5 @@
 # gluewright-cdc-merge 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Decode the records of change feeds into change rows, whatever the feed; what cannot be decoded goes to quarantine.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer. Everything is native Spark

@@ -28,6 +28,7 @@ from gluewright_cdc_merge.ties import quarantine_ties
 from gluewright_core.dataset import quarantine_spec
 from gluewright_core.errors import ArgumentsInvalid, StorageError
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.schema.files import load_contract
 from gluewright_core.tables import Kind, open_table
 
@@ -73,7 +74,7 @@ DMS = (Format.dms_csv, Format.dms_parquet)
 class Arguments:
     """Merges the files of a change feed into a table; run again, or with files seen before, it changes nothing."""
 
-    source: Annotated[str, "Folder or files with the changes."]
+    source: Annotated[str, LOCATION, "Folder or files with the changes."]
     format: Annotated[Format, "What they hold."]
     target: Annotated[str, "The table: database.table, for iceberg catalog.database.table."]
     columns: Annotated[str, "Its columns, such as 'id bigint, name string', or the path of a contract (.yaml or .json)."]
@@ -84,7 +85,7 @@ class Arguments:
         "DMS: the timestamp column; AR_H_CHANGE_SEQ, file names and lines are used without naming them.",
     ] = field(default_factory=list)
     partition_by: Annotated[list[str], "The columns that partition the table."] = field(default_factory=list)
-    location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
+    location: Annotated[str, LOCATION, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
     catalog: Annotated[Kind, "How the table is kept."] = Kind.PARQUET
     op: Annotated[str, "dms and plain: the column with the operation."] = "Op"
     file_columns: Annotated[list[str], "dms-csv: the files' columns in order, if they have no header."] = field(

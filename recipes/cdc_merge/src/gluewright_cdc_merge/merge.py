@@ -1,4 +1,5 @@
 # gluewright-cdc-merge 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """Merge change records into current state: the same table whatever the order, the batches and the repetitions.
 
 This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.

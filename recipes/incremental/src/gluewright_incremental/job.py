@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.schema.files import load_contract
 from gluewright_core.schema.types import parse_fields
 from gluewright_core.tables import Kind
@@ -54,13 +55,13 @@ class NothingRead(GluewrightError):  # noqa: N818 - as the errors of core
 class Arguments:
     """Appends what is new in a folder to a table; each object once, whatever dies."""
 
-    source: Annotated[str, "The folder of the objects."]
+    source: Annotated[str, LOCATION, "The folder of the objects."]
     format: Annotated[Format, "What they hold."]
     columns: Annotated[str, "Their columns, folders' too: 'id bigint, dt date', or the path of a contract (.yaml, .json)."]
     target: Annotated[str, "The table: database.table, for iceberg catalog.database.table; it has the column batch too."]
-    state: Annotated[str, "Where ledgers are kept, below _gluewright/ledgers/: s3://lake."]
+    state: Annotated[str, LOCATION, "Where ledgers are kept, below _gluewright/ledgers/: s3://lake."]
     consumer: Annotated[str, "Whose ledger; other jobs that read the same source have their own."]
-    location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
+    location: Annotated[str, LOCATION, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
     catalog: Annotated[Kind, "How the table is kept."] = Kind.PARQUET
     options: Annotated[dict[str, str], "More options of Spark's reader."] = field(default_factory=dict)
     name: Annotated[str, "Of the source in the ledger."] = "source"

@@ -1,4 +1,5 @@
 # gluewright-incremental 0.1.0
+# SPDX-License-Identifier: Apache-2.0
 """What is known of a source, what is new in it, and what comes late: pure functions over listings of objects.
 
 An object is known by its key, version (S3: the ETag) and size, never by its time: S3 stamps a multipart upload with the time

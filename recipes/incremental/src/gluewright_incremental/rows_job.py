@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from gluewright_core.errors import GluewrightError
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.secret import Secret
 from gluewright_core.tables import Kind
 from gluewright_incremental.rows import IncrementalRows
@@ -38,12 +39,12 @@ class Arguments:
     table: Annotated[str, "Its table, or a query in brackets with an alias."]
     cursor: Annotated[list[str], "The columns that only grow, the most important first."]
     target: Annotated[str, "The table: database.table, for iceberg catalog.database.table; it has the column batch too."]
-    state: Annotated[str, "Where watermarks are kept, below _gluewright/watermarks/: s3://lake."]
+    state: Annotated[str, LOCATION, "Where watermarks are kept, below _gluewright/watermarks/: s3://lake."]
     consumer: Annotated[str, "Whose watermark; other jobs that read the same table have their own."]
     user: Annotated[str, "Who logs in."] = ""
     password: Annotated[Secret | None, "Their password."] = None
     options: Annotated[dict[str, str], "More options of Spark's JDBC reader, such as driver."] = field(default_factory=dict)
-    location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
+    location: Annotated[str, LOCATION, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
     catalog: Annotated[Kind, "How the table is kept."] = Kind.PARQUET
     name: Annotated[str, "Of the source in the state."] = "rows"
     key: Annotated[list[str], "The columns that identify a row; a lag needs them."] = field(default_factory=list)

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Annotated
 
 from gluewright_core.job import Job, run
+from gluewright_core.locations import LOCATION
 from gluewright_core.tables import Kind
 from gluewright_incremental.sink import append_range
 from gluewright_incremental.versions import IncrementalVersions
@@ -26,9 +27,9 @@ class Arguments:
     source: Annotated[str, "The table that is read; for iceberg catalog.database.table."]
     kind: Annotated[SourceKind, "How it is kept."]
     target: Annotated[str, "The table: database.table, for iceberg catalog.database.table; it has the column batch too."]
-    state: Annotated[str, "Where watermarks are kept, below _gluewright/watermarks/: s3://lake."]
+    state: Annotated[str, LOCATION, "Where watermarks are kept, below _gluewright/watermarks/: s3://lake."]
     consumer: Annotated[str, "Whose watermark; other jobs that read the same table have their own."]
-    location: Annotated[str, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
+    location: Annotated[str, LOCATION, "Folder of the table's files; iceberg may leave it to its catalog."] = ""
     catalog: Annotated[Kind, "How the table is kept to which rows are appended."] = Kind.PARQUET
     name: Annotated[str, "Of the source in the state."] = "versions"
     changes: Annotated[bool, "Read deletes and updates too: the column change says what became of a row."] = False
