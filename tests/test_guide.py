@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,13 @@ def test_the_examples_of_the_guide_run_and_print_what_it_says(page, spark, catal
         run_examples(page, {"spark": spark, "database": catalog.name, "folder": f"file://{tmp_path}"})
     finally:
         spark.conf.set("spark.sql.ansi.enabled", before)
+
+
+def test_the_tests_that_the_guide_names_are_there():
+    root = GUIDE.parents[1]
+    files = [*root.glob("*/tests/test_*.py"), *root.glob("*/*/tests/test_*.py"), *root.glob("tests/test_*.py")]
+    there = {name for file in files for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)}
+    text = (GUIDE / "publish_promises.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named
+    assert named - there == set()

@@ -21,6 +21,8 @@ from gluewright_testing.memory import MemoryCatalog, MemoryStorage
 from gluewright_testing.sharing import PART, shared
 
 KEY = ("x",)
+WHOLE = os.environ.get(PART, "0/1") == "0/1"
+"""Whether everything is run, as before a release."""
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +189,7 @@ def test_a_run_that_reads_nothing_is_not_refused_after_a_repair():
 @pytest.mark.parametrize("fault", shared([*Fault, None]), ids=lambda fault: fault.value if fault else "a pause")
 def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
     # Few switches show most of what is wrong; without a part, that is before a release, every schedule of a fault is walked.
-    limits = {"kinds": [fault], "switches": 2 if PART in os.environ else None}
+    limits = {"kinds": [fault], "switches": None if WHOLE else 2}
     limits = limits if fault else {"kinds": [], "pauses": {"time"}, "switches": 2}
     writers = {name: work for name, work in WRITERS.items() if fault is None or name != "time"}
     explored = explore(World, writers, nothing_is_lost, faults=1, **limits)
@@ -196,13 +198,23 @@ def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
 
 
 # Late deliveries may come at any step, which takes minutes: before a release.
-TWICE = [Fault.LOST, Fault.REPEATED, *([] if PART in os.environ else [Fault.DOUBLED, Fault.LATE])]
+TWICE = [Fault.LOST, Fault.REPEATED, *([Fault.DOUBLED, Fault.LATE] if WHOLE else [])]
 
 
 @pytest.mark.parametrize("fault", shared(TWICE), ids=lambda fault: fault.value)
 def test_two_faults_or_a_fault_and_a_pause_around_another_run_lose_no_update(fault):
     explored = explore(World, WRITERS, nothing_is_lost, faults=2, kinds=[fault], pauses={"time"}, switches=1)
     print(f"two of {fault.value} or a pause: {explored}")
+    assert explored.exhaustive
+
+
+@pytest.mark.skipif(not WHOLE, reason="minutes to an hour: hatch run test --whole")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("fault", shared(list(Fault)), ids=lambda fault: fault.value)
+def test_two_faults_of_a_kind_under_every_schedule_lose_no_update(fault):
+    writers = {name: work for name, work in WRITERS.items() if name != "time"}
+    explored = explore(World, writers, nothing_is_lost, faults=2, kinds=[fault])
+    print(f"two of {fault.value}, every schedule: {explored}")
     assert explored.exhaustive
 
 
