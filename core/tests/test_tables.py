@@ -321,3 +321,7 @@ def test_a_published_table_is_not_begun_anew_elsewhere_or_in_another_catalog(spa
     spark.sql(f"DROP TABLE {spec.name}")  # as a session sees it that has not this catalog
     with pytest.raises(TableMismatch, match=r"not in this session's catalog, and .* was published 1 times.*enable-glue"):
         open_table(spark, spec).publish(rows(spark, SCHEMA, FIRST), run="run-2", replace=ALL)
+    with pytest.raises(TableMismatch, match="not in this session's catalog"):
+        open_table(spark, spec).begin("run-3")
+    with pytest.raises(TableMismatch, match=r"where .*orders was published; a location belongs to one table"):
+        open_table(spark, replace(spec, name=catalog.table("other"))).begin("run-1")

@@ -183,7 +183,8 @@ def test_keys_beside_values_make_deletes_of_null_values_and_lines_without_keys_a
     }
     # With an offset nothing has to be placed.
     feed.write("0.json", message({"id": 3}, None, offset=30), message({"id": 1}, row(1, id=1, name="a"), offset=29))
-    counted, rows = feed.merge("debezium-flattened-json", "--sequence_by=offset", f"--target={feed.target}_2")
+    other = [f"--target={feed.target}_2", f"--location=file://{feed.folder.parent}/items_2"]
+    counted, rows = feed.merge("debezium-flattened-json", "--sequence_by=offset", *other)
     assert counted["written"] == 2
 
 

@@ -69,7 +69,7 @@ class ParquetTable(Table):
         return self._spark.table(self.spec.name).schema if self.exists() else None
 
     def begin(self, run: str) -> str:  # noqa: D102
-        version = self._protocol.finish(run)
+        version = self._finish(run)
         if self.exists():
             self._prepare()
         return str(version)
@@ -121,6 +121,13 @@ class ParquetTable(Table):
         names = {self._name(move.partition): "written" if move.after else "emptied" for move in back}
         return Published(self.spec.name, run, 0, names)
 
+    def _finish(self, run: str) -> int:
+        """Finish what a run that died has decided; a table that the catalog does not know must never have been published."""
+        if self._catalog.keeps_locations and self._catalog.table(self.spec.name) is None:
+            self._require_never_published()
+            return 0
+        return self._protocol.finish(run)
+
     def _record(self, run: str) -> CommitRecord | None:
         """Look up what a run has published, after finishing what a run that died has decided.
 
@@ -128,7 +135,7 @@ class ParquetTable(Table):
         """
         busy: ConcurrentUpdate | None = None
         try:
-            self._protocol.finish(run)
+            self._finish(run)
         except ConcurrentUpdate as error:
             busy = error
         found = self._protocol.record(run)
@@ -197,7 +204,14 @@ class ParquetTable(Table):
 
     def _require_never_published(self) -> None:
         """Refuse to begin a table anew that was published before and that this catalog does not know."""
-        if version := self._protocol.version():
+        head = self._protocol.state.head()
+        owner = head.document.body.get("table") if head.document else None
+        if owner not in {None, self.spec.name}:
+            raise TableMismatch(
+                f"{self.spec.name} is declared at {self.spec.location}, where {owner} was published; a location belongs to "
+                "one table, declare another"
+            )
+        if version := head.version:
             raise TableMismatch(
                 f"{self.spec.name} is not in this session's catalog, and {self._protocol.state.uri} says that it was "
                 f"published {version} times. Does the session use the right catalog (on Glue --enable-glue-datacatalog)? If "
