@@ -208,7 +208,8 @@ def test_plain_values_that_came_through_stop_the_job_before_it_publishes(spark, 
         sampled = argv(arguments, **leaky, leak_check="sampled", leak_fraction=0.0, run_id="r1")
         assert run(main, Arguments, argv=sampled).steps[0].counts()["written"] == 2
     path.write_text('{"columns": {"id": "keep", "email": "token", "note": "drop"}}')
-    run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full", target=f"{arguments['target']}2"))
+    other = {"target": f"{arguments['target']}2", "location": f"{arguments['location']}2"}
+    run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full", **other))
     assert spark.table(f"{arguments['target']}2").columns == ["id", "email"]
     path.write_text('{"columns": {"id": "keep", "email": "keep", "note": "keep"}}')
     with pytest.raises(MaskingRefused, match="it hides no column whole; name with --leak_columns"):

@@ -8,7 +8,6 @@ from gluewright_core.errors import ConcurrentUpdate
 from gluewright_core.storage import open_storage
 from gluewright_core.tables import ALL, TableSpec, open_table
 from gluewright_reprocessing import Checks
-from gluewright_reprocessing.ledger import Ledger
 from gluewright_reprocessing.reprocessing import ReprocessingFailed, ReprocessingInvalid, open_reprocessing
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
@@ -152,8 +151,6 @@ def test_what_cannot_be_done_is_refused_before_anything_happens(spark, catalog, 
 
 def test_killed_anywhere_and_run_again_every_partition_is_redone_once(spark, catalog, tmp_path, monkeypatch):
     monkeypatch.setattr("gluewright_core.leases.LEASE_SECONDS", 0.5)
-    # Renewing a claim in the background would be an effect at a time of its own.
-    monkeypatch.setattr(Ledger, "_keep", lambda *_: None)
     names = (f"orders_{number}" for number in range(1000))
     after = sorted([MENDED[0], BEFORE[1], *MENDED[1:]])
 
