@@ -78,7 +78,8 @@ def test_no_increment_is_lost_wherever_another_one_comes_between(spark, make, ot
     increment(spark, make(), "a", "x", counted)
     assert counted.seen >= 3
     refused = 0
-    for number in shared(range(1, counted.seen + 1)):
+    steps = range(1, counted.seen + 1)
+    for number in shared(steps):
         table = make()
         step = Step(number, lambda table=table: increment(spark, table, "b", other))
         try:
@@ -91,7 +92,7 @@ def test_no_increment_is_lost_wherever_another_one_comes_between(spark, make, ot
         # From 0 and 0: who came second has counted the first.
         found = values(table)
         assert max(found.values()) == 2 if other == "y" else found == {"x": 2, "y": 0}, f"{found} before step {number}"
-    assert refused
+    assert refused or len(shared(steps)) < len(steps)  # a share may have none of the steps that refuse
 
 
 def test_a_commit_without_an_answer_is_published_if_it_was_performed(spark, make, monkeypatch):
