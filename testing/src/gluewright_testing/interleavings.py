@@ -5,10 +5,12 @@ every read too. The explorer walks the schedules depth first, always from a fres
 ``fingerprint()`` and a ``journal``, a schedule is given up as soon as it reaches a state that was explored before: the same
 store, and every writer having seen and done the same. So every schedule is covered, and the walk is short.
 
-A request to the in-memory store or catalog can be hit by a :class:`Fault`. What is late is delivered at any later step.
+A request to the in-memory store or catalog can be hit by a :class:`Fault`. What is late is delivered before any later step
+that can see it, or at the end: at other times its delivery and that step give the same state in either order.
 
 (Godefroid, "Model checking for programming languages using VeriSoft", 1997, for exploring schedules of real code; visited
-states as in any explicit-state model checker.)
+states as in any explicit-state model checker; Godefroid, "Partial-order methods for the verification of concurrent systems",
+1996, for leaving out orders of independent steps.)
 
 Example:
     >>> from gluewright_testing.interleavings import explore
@@ -126,7 +128,7 @@ def explore(
         make_world: a fresh world for each schedule, always the same.
         writers: by name; each is called with the world, and must do the same whenever it sees the same.
         check: raises when the world or the outcome is not as it should be at the end.
-        look: raises when the world is not fit for readers; called after every step.
+        look: raises when the world is not fit for readers; called after every step. With it, late requests arrive at any step.
         enabled: whether a writer may be picked now, by its name and what the others are about to do; all by default.
         kills: how many writers may be killed in one schedule; where a writer stands before an effect, it may die instead.
         faults: how many faults there may be in one schedule.
@@ -246,9 +248,10 @@ class _Limits:
 
 @dataclass
 class _Late:
-    """A request that is under way: what it is, and what performs it."""
+    """A request that is under way: what it is, what tells it from others of its kind, and what performs it."""
 
-    label: Hashable
+    request: Effect
+    content: Hashable
     perform: Callable[[], Any]
 
 
@@ -276,8 +279,10 @@ class _Schedule(Generic[World]):
         self._writers = [_Writer(name) for name in work]
         self._main = getcurrent()
         self._last: _Writer | None = None
+        self._looks = False
 
     def run(self, look: Callable[[World], None] | None, check: Callable[[World, Outcome], None]) -> None:
+        self._looks = look is not None
         with watching(self), through(self), self._known_tokens():
             self._start()
             try:
@@ -317,10 +322,10 @@ class _Schedule(Generic[World]):
 
     def _options(self) -> list[_Choice]:
         alive = [writer for writer in self._writers if not writer.done]
-        late = [_Choice(None, late=number) for number in range(len(self._late))]
+        late = [_Choice(None, late=number) for number, each in enumerate(self._late) if self._can_be_seen(each, alive)]
         if not any(writer.name not in self._limits.pauses for writer in alive):
             # Nobody can see any more when a request arrives: it arrives now, or never.
-            return [*late[:1], _Choice(None, late=0, drop=True)] if late else []
+            return [_Choice(None, late=0), _Choice(None, late=0, drop=True)] if self._late else []
         pending = {writer.name: writer.pending for writer in alive if writer.pending}
         ready = [writer for writer in alive if self._enabled is None or self._enabled(writer.name, pending)]
         if self._limits.switches == 0 and self._last in ready:
@@ -337,6 +342,10 @@ class _Schedule(Generic[World]):
             if self._limits.faults and _is_request(writer.pending):
                 found += [_Choice(writer, fault=kind) for kind in self._limits.kinds]
         return [*found, *late]
+
+    def _can_be_seen(self, late: _Late, alive: Sequence[_Writer]) -> bool:
+        """Tell whether the next step of some writer depends on whether the request has arrived."""
+        return self._looks or any(_depends(writer.pending, late.request) for writer in alive)
 
     def _usual(self, options: Sequence[_Choice]) -> int | None:
         """Find the option by which the writer of the last step goes on."""
@@ -370,7 +379,7 @@ class _Schedule(Generic[World]):
         if self._visited is None or self._chooser.replaying:
             return False
         writers = tuple((writer.history, writer.done, writer.pending) for writer in self._writers)
-        late = tuple(sorted(hash(each.label) for each in self._late))
+        late = tuple(sorted(hash((each.request, each.content)) for each in self._late))
         last = self._last.name if self._last and self._limits.switches is not None else None
         left = (self._limits.kills, self._limits.faults, self._limits.switches, last)
         state = hash((self._world.fingerprint(), writers, late, left))
@@ -428,7 +437,7 @@ class _Schedule(Generic[World]):
         writer = self._by_greenlet.get(getcurrent())
         fault = writer.fault if writer else None
         if fault in {Fault.LATE, Fault.DOUBLED}:
-            self._late.append(_Late((request, content), perform))
+            self._late.append(_Late(request, content, perform))
         if fault is Fault.LATE:
             raise OutcomeUnknownError(f"no answer to {request.kind} {request.target}")
         if fault is Fault.REPEATED:
@@ -446,3 +455,14 @@ def _is_read(pending: Effect | None) -> bool:
 
 def _is_request(pending: Effect | None) -> bool:
     return pending is not None and pending.kind in {"storage.write", "storage.delete", "catalog.move"}
+
+
+def _depends(step: Effect | None, request: Effect) -> bool:
+    """Tell whether a step and a request touch the same object; a listing touches all objects below its prefix."""
+    if step is None or _place(step) != _place(request):
+        return False
+    return _place(step) != "storage" or request.target.startswith(step.target)
+
+
+def _place(happening: Effect) -> str:
+    return happening.kind.partition(".")[0]
