@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -197,14 +196,16 @@ def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
 
 
 @once(0, days=2)
-def test_each_heart_copied_alone_works_where_nothing_of_ours_is(built, glue, python, tmp_path):
+def test_the_hearts_of_a_recipe_copied_into_a_folder_work_where_nothing_of_ours_is(built, glue, python, tmp_path):
     copies = []
     for recipe in recipes_of(built):
-        for heart in recipe.hearts():
-            copies.append(tmp_path / "copies" / f"{recipe.name}_{heart.name}")
-            copies[-1].parent.mkdir(exist_ok=True)
-            shutil.copyfile(heart, copies[-1])
-    file = todo(tmp_path, built, lambda recipe, heart: f"{recipe.name}_{heart.stem}", copies)
+        copies.append(tmp_path / "copies" / f"{recipe.name}.zip")
+        copies[-1].parent.mkdir(exist_ok=True)
+        with zipfile.ZipFile(copies[-1], "w") as archive:
+            archive.writestr(f"own_{recipe.name}/__init__.py", "")
+            for heart in recipe.hearts():
+                archive.write(heart, f"own_{recipe.name}/{heart.name}")
+    file = todo(tmp_path, built, lambda recipe, heart: f"own_{recipe.name}.{heart.stem}", copies)
     output = alone(python(glue), HERE / "hearts_application.py", file, cwd=tmp_path)
     assert [line.split()[0] for line in told(output, "used")] == sorted(RECIPES)
     assert told(output, "packages") == ["[]"]

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# A heart is copied alone into a job: it may use what is there on Glue anyway.
+# Hearts are copied into a job, all of a recipe in one folder: they may use each other, and what is there on Glue anyway.
 _HEART_MAY_IMPORT = {*sys.stdlib_module_names, "pyspark", "boto3", "botocore"}
+_RELATIVE = "gluewright."
+"""What stands before the name of a module that is imported relatively."""
 _COMES_WITH_GLUE = {"pyspark", "boto3"}
 _SPDX = "# SPDX-License-Identifier: Apache-2.0"
 _KNOWS_AWSGLUE = "core/src/gluewright_core/session.py"
@@ -153,8 +155,9 @@ def _of_recipe(package: Package, page: Path) -> Iterator[str]:
     for heart, code in hearts.items():
         if not code.startswith(f"{mark}\n"):
             yield f"{heart}.py's first line is not `{mark}`"
-        for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT):
-            yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark and boto3 only"
+        beside = {f"{_RELATIVE}{other}" for other in hearts}
+        for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT - beside):
+            yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark, boto3 and other hearts only"
     with_spdx = {heart for heart, code in hearts.items() if code.startswith(f"{mark}\n{_SPDX}\n")}
     for heart in sorted(set(hearts) - with_spdx if with_spdx else ()):
         yield f"{heart}.py's second line is not `{_SPDX}`, as in {', '.join(sorted(with_spdx))}"
@@ -173,7 +176,7 @@ def _of_recipe(package: Package, page: Path) -> Iterator[str]:
 
 def _imported(file: Path) -> set[str]:
     """Return the top-level packages that a file imports, anywhere in it."""
-    return {name.partition(".")[0] for name in _imported_names(file)}
+    return {name if name.startswith(_RELATIVE) else name.partition(".")[0] for name in _imported_names(file)}
 
 
 def _imported_names(file: Path) -> set[str]:
@@ -182,6 +185,9 @@ def _imported_names(file: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            # A relative import stays in the package, and a copied file has none around it.
-            names.add(node.module or "" if node.level == 0 else f"gluewright.{node.module or ''}")
+            if node.level == 0:
+                names.add(node.module or "")
+            else:
+                beside = [node.module] if node.module else [alias.name for alias in node.names]
+                names |= {f"{_RELATIVE}{name}" for name in beside}
     return names

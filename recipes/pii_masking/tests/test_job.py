@@ -211,6 +211,14 @@ def test_plain_values_that_came_through_stop_the_job_before_it_publishes(spark, 
     other = {"target": f"{arguments['target']}2", "location": f"{arguments['location']}2"}
     run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full", **other))
     assert spark.table(f"{arguments['target']}2").columns == ["id", "email"]
+    # What the policy asks for holds without an argument, and an argument does not weaken it.
+    path.write_text('{"leak_check": "full", "columns": {"id": "keep", "email": "token", "note": "keep"}}')
+    for changed in ({}, {"leak_check": "sampled", "leak_fraction": 0.0}):
+        with pytest.raises(PlainValuesFound, match="note has 1 values of email"):
+            run(main, Arguments, argv=argv(arguments, **leaky, **changed))
+    path.write_text('{"leak_check": "some", "columns": {"id": "keep"}}')
+    with pytest.raises(MaskingRefused, match="leak_check is 'some'; it is none, sampled or full"):
+        run(main, Arguments, argv=argv(arguments, **leaky))
     path.write_text('{"columns": {"id": "keep", "email": "keep", "note": "keep"}}')
     with pytest.raises(MaskingRefused, match="it hides no column whole; name with --leak_columns"):
         run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full"))

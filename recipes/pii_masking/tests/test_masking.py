@@ -35,6 +35,7 @@ from gluewright_pii_masking import (
     PolicyInvalid,
     PolicyMismatch,
     Redact,
+    ShiftDate,
     Token,
     TruncateDate,
     decrypt,
@@ -623,3 +624,46 @@ def test_no_rows_and_columns_named_like_the_key_are_fine(spark, key):
     assert masked.columns == ["_key0", "__KEY", "a.b", "c`d"] and masked.collect() == []
     sealed = mask(given, Policy(dict.fromkeys(policy.columns, Encrypt())), key=key)
     assert decrypt(sealed, {"a.b": "string", "c`d": "int"}, [key]).collect() == []
+
+
+def test_dates_of_a_person_are_shifted_by_the_same_days_and_keep_what_lies_between(spark, key):
+    days = [date(2024, 2, 28), date(2024, 3, 1), date(1900, 1, 1), date(2024, 12, 31)]
+    data = [(person, day, datetime(day.year, day.month, day.day, 12), [day]) for person in range(300) for day in days]
+    struct = "struct<id:bigint>"
+    given = spark.createDataFrame(data, "id int, day date, at timestamp_ntz, days array<date>").select(
+        F.struct(F.col("id").cast("bigint").alias("id")).cast(struct).alias("person"), "day", "at", "days"
+    )
+    shift = ShiftDate("person.id", days=30)
+    policy = Policy({"person.id": Keep(), "day": shift, "at": shift, "days[]": shift})
+    shifts = {}
+    for before, row in zip(given.collect(), mask(given, policy, key=key).collect(), strict=True):
+        person = before["person"]["id"]
+        moved = {row["day"] - before["day"], row["at"] - before["at"], row["days"][0] - before["days"][0]}
+        shifts.setdefault(person, set()).update(moved)
+    assert all(len(moved) == 1 for moved in shifts.values()), "one shift for all dates of a person"
+
+    def by_python(person):
+        digest = hmac.digest(masking.derived(key.secret, "shift"), str(person).encode(), "sha256").hex()
+        number = int(digest[:15], 16) % 60
+        return number - 30 if number < 30 else number - 29
+
+    found = {person: {each.days for each in moved} for person, moved in shifts.items()}
+    assert found == {person: {by_python(person)} for person in range(300)}
+    assert set().union(*found.values()) <= {*range(-30, 31)} - {0}
+
+
+def test_a_date_without_a_person_becomes_null_and_what_cannot_shift_is_refused(spark, key):
+    given = spark.createDataFrame([(None, date(2024, 1, 1)), ("a", None)], "id string, day date")
+    masked = mask(given, Policy({"id": Keep(), "day": ShiftDate("id")}), key=key)
+    assert [row["day"] for row in masked.collect()] == [None, None]
+    for action, told in [
+        (ShiftDate("idd"), "shifted by idd, which is no column: did you mean id"),
+        (ShiftDate("ids[]"), "must be a text, number or date outside arrays and maps"),
+    ]:
+        wide = given.withColumn("ids", F.array("id"))
+        with pytest.raises(PolicyMismatch, match=re.escape(told)):
+            mask(wide, Policy({"id": Keep(), "ids[]": Keep(), "day": action}), key=key)
+    with pytest.raises(PolicyMismatch, match="it is for dates and timestamps, not for string"):
+        mask(given, Policy({"id": ShiftDate("day"), "day": Keep()}), key=key)
+    with pytest.raises(PolicyInvalid, match="days is 0"):
+        ShiftDate("id", days=0)

@@ -128,7 +128,8 @@ def explore(
         make_world: a fresh world for each schedule, always the same.
         writers: by name; each is called with the world, and must do the same whenever it sees the same.
         check: raises when the world or the outcome is not as it should be at the end.
-        look: raises when the world is not fit for readers; called after every step. With it, late requests arrive at any step.
+        look: raises when the world is not fit for readers; called after every step. With it, late requests arrive
+            at any step.
         enabled: whether a writer may be picked now, by its name and what the others are about to do; all by default.
         kills: how many writers may be killed in one schedule; where a writer stands before an effect, it may die instead.
         faults: how many faults there may be in one schedule.

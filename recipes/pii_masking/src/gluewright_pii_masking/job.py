@@ -68,7 +68,7 @@ class Arguments:
     old_key_id: Annotated[str, "The name of the key until now."] = "k0"
     vault: Annotated[str, "The table that keeps vault tokens: database.table."] = ""
     vault_location: Annotated[str, LOCATION, "Folder of the vault's files; iceberg may leave it to its catalog."] = ""
-    leak_check: Annotated[LeakCheck, "Search the masked rows for plain values, and publish none if there are some."] = (
+    leak_check: Annotated[LeakCheck, "Search the masked rows for plain values first; the policy may ask for more."] = (
         LeakCheck.none
     )
     leak_columns: Annotated[list[str], "The plain columns to search for; by default what is dropped, redacted or keyed."] = (
@@ -168,7 +168,7 @@ def policy_document(path: str) -> Mapping[str, Any]:
     except json.JSONDecodeError as error:
         raise MaskingRefused(f"{path}: it is not JSON: {error}") from error
     if not isinstance(document, Mapping):
-        raise MaskingRefused(f"{path}: a policy is a mapping with columns, tags, unlisted and name")
+        raise MaskingRefused(f"{path}: a policy is a mapping with columns, tags, unlisted, name and leak_check")
     return document
 
 
@@ -190,7 +190,7 @@ def save_masked(rows: DataFrame, job: Job[Arguments]) -> int:
     asked = job.arguments
     spec = TableSpec(asked.target, rows.schema, tuple(asked.partition_by), asked.location, f"Masked from {asked.source}.")
     table = open_table(job.spark, spec, asked.catalog)
-    if asked.leak_check is LeakCheck.none:
+    if leak_check_of(asked) is LeakCheck.none:
         return table.publish(rows, run=job.run.id, replace=asked.replace).rows
     if done := table.published(job.run.id):
         return done.rows
@@ -204,6 +204,14 @@ def save_masked(rows: DataFrame, job: Job[Arguments]) -> int:
     return staging.publish().rows
 
 
+def leak_check_of(asked: Arguments) -> LeakCheck:
+    """Return the stricter of what the argument and the policy ask for."""
+    with refusals(asked.policy):
+        wanted = LeakCheck(policy_of(asked).leak_check)
+    strictness = list(LeakCheck)
+    return max(asked.leak_check, wanted, key=strictness.index)
+
+
 def refuse_leaks(rows: DataFrame, job: Job[Arguments]) -> None:
     """Stop when a plain value is in the masked rows."""
     asked, plain = job.arguments, load_rows(job)
@@ -211,7 +219,7 @@ def refuse_leaks(rows: DataFrame, job: Job[Arguments]) -> None:
         columns = asked.leak_columns or hidden_columns(plain, policy_of(asked), declared=declared_by(asked))
     if not columns:
         raise MaskingRefused(f"{asked.policy}: it hides no column whole; name with --leak_columns what to search for")
-    fraction = asked.leak_fraction if asked.leak_check is LeakCheck.sampled else None
+    fraction = asked.leak_fraction if leak_check_of(asked) is LeakCheck.sampled else None
     try:
         found = leaks(plain, rows, columns, shortest=asked.leak_shortest, fraction=fraction).collect()
     except LeakCheckInvalid as error:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mask personal data by a policy that names every column, in native Spark expressions and one pass.
 
-This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
+It can be copied into a job with the files beside it: they need the standard library and PySpark 3.5 or newer.
 
 A *policy* says what becomes of each column, by its path or by a tag of its field's metadata. It is closed: a column that it
 does not name stops the job, and so does an entry that names nothing. NULL stays NULL under every action.
@@ -62,6 +62,8 @@ from pyspark.sql.types import (
     TimestampNTZType,
     TimestampType,
 )
+
+from . import canonical, ff1
 
 # -- Errors ------------------------------------------------------------------------------------------------------------
 
@@ -205,10 +207,17 @@ def _serialised(values: Sequence[bytes]) -> bytes:
 
 
 class Keys:
-    """The columns with key material, and with Unicode's tables, that the actions of one plan ask for."""
+    """The columns with key material, and with Unicode's tables, that the actions of one plan ask for.
 
-    def __init__(self, keys: Sequence[Key], taken: Iterable[str]) -> None:
+    Args:
+        keys: the current one first.
+        taken: the names of the rows' columns.
+        texts: what `ShiftDate` shifts by, as text, by path.
+    """
+
+    def __init__(self, keys: Sequence[Key], taken: Iterable[str], texts: Mapping[str, Column] | None = None) -> None:
         self.keys = tuple(keys)
+        self.texts = dict(texts or {})
         self._unicode = False
         self._values: dict[str, bytes] = {}
         self._names: dict[tuple[str, str], str] = {}
@@ -229,6 +238,10 @@ class Keys:
     def aes(self, key: Key) -> Column:
         """Return the column with a key's AES-256 key."""
         return self._column((key.id, "aes"), derived(key.secret, "aes"))
+
+    def ff1(self) -> Column:
+        """Return the column with the current key's AES-256 key for digits."""
+        return self._column((self.current.id, "ff1"), derived(self.current.secret, "ff1"))
 
     def unicode(self) -> Column:
         """Return the column with the tables of :func:`nfc`: NULL in rows that need none."""
@@ -290,10 +303,6 @@ def aes_gcm(plain: Column, key: Column, iv: Column | None = None) -> Column:
 _INTEGERS = (ByteType, ShortType, IntegerType, LongType)
 # Without ANSI Spark writes decimals below 0.000001 as 1E-7, with it as 0.0000001.
 _SCALE_WRITTEN_ALIKE = 6
-# What Unicode calls white space (Unicode Standard Annex 44, White_Space).
-_SPACES = "".join(
-    map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
-)
 
 
 def _no_text(kind: DataType) -> str:
@@ -487,8 +496,11 @@ class Action(ABC):
     keyed: ClassVar[bool] = False
     keeps_apart: ClassVar[bool] = False
     """Whether different values stay different, as the keys of a map must."""
-    joined: ClassVar[bool] = False
-    """Whether a table is joined for it, which nothing inside an array or map can be."""
+
+    @property
+    def refuses_inside(self) -> str:
+        """Say why this cannot be done inside arrays and maps; empty text if it can."""
+        return ""
 
     def refuses(self, kind: DataType) -> str:
         """Say why this is not for a type; empty text if it is."""
@@ -604,6 +616,47 @@ class TruncateDate(Action):
 
     def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
         return F.trunc(value, self.to) if isinstance(kind, DateType) else F.date_trunc(self.to, value).cast(kind)
+
+
+@dataclass(frozen=True)
+class ShiftDate(Action):
+    """Move a date or timestamp by a number of days that is the same for all rows of one person.
+
+    The time between two dates of a person stays, the dates do not. The number follows from the key and the person's id:
+    at most ``days`` forwards or backwards, and never none.
+
+    Attributes:
+        by: path of the column that tells persons apart, such as ``patient_id``; not inside an array or map. Without a value
+            there the date becomes NULL.
+        days: at most this many, from 1.
+    """
+
+    by: str
+    days: int = 365
+
+    keyed: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.days, bool) or not isinstance(self.days, int) or not 0 < self.days <= _MOST_DAYS:
+            raise PolicyInvalid(f"shift_date: days is {self.days!r}; it is a whole number from 1 to {_MOST_DAYS:,}")
+        if not isinstance(self.by, str) or not self.by:
+            raise PolicyInvalid("shift_date: by names the column that tells persons apart, such as patient_id")
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        timely = isinstance(kind, DateType | TimestampType | TimestampNTZType)
+        return "" if timely else f"it is for dates and timestamps, not for {kind.simpleString()}; cast it before"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        digest = hmac_sha256(keys.texts[self.by].cast("binary"), *keys.pads(keys.current, "shift"))
+        # From 60 bits: the bias towards small numbers is below any that rows could show.
+        number = F.conv(F.substring(digest, 1, 15), 16, 10).cast("bigint") % (2 * self.days)
+        days = (F.when(number < self.days, number - self.days).otherwise(number - self.days + 1)).cast("int")
+        if isinstance(kind, DateType):
+            return F.date_add(value, days)
+        return F.try_add(value, F.make_dt_interval(days))
+
+
+_MOST_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -750,15 +803,29 @@ _NORMALISE = ("trim", "lower", "nfc")
 def _steps(action: str, given: Sequence[str]) -> tuple[str, ...]:
     """Check the steps of a normalisation."""
     steps = (given,) if isinstance(given, str) else tuple(given)
-    if wrong := [step for step in steps if step not in _NORMALISE]:
-        raise PolicyInvalid(f"{action}: normalise has {wrong[0]!r}; there are {', '.join(_NORMALISE)}")
+    forms = [step for step in steps if step not in _NORMALISE]
+    if wrong := [step for step in forms if canonical.form_of(str(step)) is None]:
+        raise PolicyInvalid(f"{action}: normalise has {wrong[0]!r}; there are {', '.join((*_NORMALISE, *canonical.FORMS))}")
+    if len(forms) > 1:
+        raise PolicyInvalid(f"{action}: normalise has {' and '.join(forms)}; a value has one form")
+    for step in forms:
+        try:
+            canonical.check(step)
+        except ValueError as error:
+            raise PolicyInvalid(f"{action}: {error}") from None
     return steps
 
 
+def _no_python_inside(steps: Sequence[str]) -> str:
+    needs_python = any(step.startswith("phone") for step in steps)
+    return "the form of telephone numbers is found in Python, which Spark does in columns only; explode it" * needs_python
+
+
 def _normalised(text: Column, steps: Sequence[str], keys: Keys) -> Column:
+    for form in filter(None, map(canonical.form_of, steps)):
+        text = form(text)
     if "trim" in steps:
-        # F.trim takes no characters on Spark 3.5.
-        text = F.regexp_replace(text, rf"^[{_SPACES}]+|[{_SPACES}]+$", "")
+        text = canonical.trimmed(text)
     if "lower" in steps:
         text = F.lower(text)
     # Last: the small letters of a composed text may compose further.
@@ -777,7 +844,8 @@ class Token(Action):
             with 48, two values would share a token in one of 600 tables with a million values.
         alphabet: ``hex``, ``base64url`` or ``digits``.
         normalise: what is done to a text before, of ``trim`` (Unicode's white space at both ends), ``lower`` (small
-            letters) and ``nfc`` (Unicode's normal form C: ``é`` as one or two characters is the same), in this order.
+            letters) and ``nfc`` (Unicode's normal form C: ``é`` as one or two characters is the same), in this order. Before
+            them one canonical form, see `canonical.py`: ``email``, ``email_without_tag``, ``iban``, ``card``, ``phone:GB``.
         domain: columns with different domains have different tokens for the same value, so they do not join.
         with_key_id: write the key's id and a dot before the token.
     """
@@ -807,6 +875,10 @@ class Token(Action):
         if self.normalise and not isinstance(kind, StringType):
             return f"normalise is for texts, not for {kind.simpleString()}"
         return "" if isinstance(kind, BinaryType) else _no_text(kind)
+
+    @property
+    def refuses_inside(self) -> str:  # noqa: D102
+        return _no_python_inside(self.normalise)
 
     def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
         return self.with_key(value, kind, keys, keys.current)
@@ -868,6 +940,41 @@ class Encrypt(Action):
 
 
 @dataclass(frozen=True)
+class EncryptDigits(Action):
+    """Encrypt the digits of a text and keep its form: as many digits, and every other character in its place.
+
+    ``4929-5555-0199-1234`` becomes another ``dddd-dddd-dddd-dddd``. Different values stay different, equal ones equal;
+    :func:`decrypt_digits` gives them back. The text has no room for the key's id: note with the table which key it was.
+    A text with fewer than 6 or more than 36 digits becomes NULL. (FF1 of NIST SP 800-38G, see `ff1.py`.)
+
+    Attributes:
+        domain: columns with different domains have different digits for the same value.
+    """
+
+    domain: str = ""
+
+    keyed: ClassVar[bool] = True
+
+    def refuses(self, kind: DataType) -> str:  # noqa: D102
+        is_text = isinstance(kind, StringType)
+        return "" if is_text else f"it is for digits in texts, not for {kind.simpleString()}; cast it before"
+
+    def masked(self, value: Column, kind: DataType, keys: Keys) -> Column:  # noqa: D102
+        return _digits_changed(value, lambda digits: ff1.encrypt(digits, keys.ff1(), tweak=self.domain.encode()))
+
+
+def _digits_changed(text: Column, change: Callable[[Column], Column]) -> Column:
+    """Put other digits in the places of a text's own; NULL where there are none."""
+    between = F.split(text, "[0-9]", -1)
+
+    def filled(digits: Column) -> Column:
+        places = F.transform(between, lambda piece, place: F.concat(piece, digits.substr(place + 1, F.lit(1))))
+        return F.when(digits.isNotNull(), F.array_join(places, ""))
+
+    return _let(change(F.regexp_replace(text, "[^0-9]", "")), filled)
+
+
+@dataclass(frozen=True)
 class VaultToken(Action):
     """Replace a value by a random token that a table keeps, the vault: the same value has the same token.
 
@@ -886,7 +993,10 @@ class VaultToken(Action):
     domain: str = ""
 
     keyed: ClassVar[bool] = True
-    joined: ClassVar[bool] = True
+
+    @property
+    def refuses_inside(self) -> str:  # noqa: D102
+        return "inside arrays and maps there are no tokens of a vault; use token, or explode the column"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "normalise", _steps("vault_token", self.normalise))
@@ -916,11 +1026,13 @@ _ACTIONS: dict[str, type[Action]] = {
     "redact": Redact,
     "partial": Partial,
     "truncate_date": TruncateDate,
+    "shift_date": ShiftDate,
     "band": Band,
     "grid": Grid,
     "ip_prefix": IpPrefix,
     "token": Token,
     "encrypt": Encrypt,
+    "encrypt_digits": EncryptDigits,
     "vault_token": VaultToken,
 }
 _UNKEYED = ("hash", "md5", "sha1", "sha2", "sha256", "sha512", "crc32", "xxhash64")
@@ -942,6 +1054,8 @@ class Policy:
             named by path. What a column is tagged as, its parts are too, unless they have an entry of their own.
         unlisted: what happens to a column that neither names: ``stop`` or ``drop``.
         name: of the dataset, for messages.
+        leak_check: how much of the masked rows the job has to search for plain values, whatever its arguments:
+            ``none``, ``sampled`` or ``full``.
 
     Raises:
         PolicyInvalid: an entry is no action.
@@ -955,10 +1069,13 @@ class Policy:
     tags: Mapping[str, Action] = field(default_factory=dict)
     unlisted: str = "stop"
     name: str = "rows"
+    leak_check: str = "none"
 
     def __post_init__(self) -> None:
         if self.unlisted not in {"stop", "drop"}:
             raise PolicyInvalid(f"{self.name}: unlisted is {self.unlisted!r}; it is stop or drop")
+        if self.leak_check not in {"none", "sampled", "full"}:
+            raise PolicyInvalid(f"{self.name}: leak_check is {self.leak_check!r}; it is none, sampled or full")
         names = [tag.lower() for tag in self.tags]
         if twice := [tag for tag in names if names.count(tag) > 1]:
             raise PolicyInvalid(f"{self.name}: the tag {twice[0]} is there twice; upper and lower case are the same tag")
@@ -973,8 +1090,8 @@ class Policy:
         """Read a policy as a file has it.
 
         Args:
-            document: a mapping with ``columns``, ``tags``, ``unlisted`` and ``name``, all optional. An action is its name,
-                ``keep``, or a mapping with ``action`` and its attributes, ``{action: partial, last: 4}``.
+            document: a mapping with the attributes of this class, all optional. An action is its name, ``keep``, or a
+                mapping with ``action`` and its attributes, ``{action: partial, last: 4}``.
             more: actions of your own by name, as functions of their attributes.
 
         Raises:
@@ -1090,6 +1207,11 @@ def _node(path: str, step: str, kind: DataType, tags: tuple[str, ...] = ()) -> _
     return _Node(path, step, kind, tags, parts)
 
 
+def _is_inside(path: str) -> bool:
+    """Tell whether a path leads into an array or map."""
+    return bool(re.search(r"\[\]|\{\}", re.sub("`[^`]*`", "", path)))
+
+
 class _Decisions:
     """The action of every column and part, by path; everything that is wrong is found before it is told."""
 
@@ -1135,11 +1257,34 @@ class _Decisions:
             action = Drop()
         if reason := action.refuses(node.kind):
             self._wrong(node, reason)
-        if action.joined and re.search(r"\[\]|\{\}", re.sub("`[^`]*`", "", node.path)):
-            self._wrong(node, "inside arrays and maps there are no tokens of a vault; use token, or explode the column")
+        if action.refuses_inside and _is_inside(node.path):
+            self._wrong(node, action.refuses_inside)
+        if isinstance(action, ShiftDate) and (reason := self._no_person(action.by)):
+            self._wrong(node, reason)
         if node.step == "{}.key" and not isinstance(action, Drop) and not action.keeps_apart:
             self._wrong(node, "the keys of a map stay different: keep, token or encrypt them, or drop the map")
         self.actions[node.path] = action
+
+    def _no_person(self, path: str) -> str:
+        """Say why dates cannot be shifted by a column; empty text if they can."""
+        found = self._found(path)
+        if found is None:
+            paths = [node.path for column in self.columns for node in column.below()]
+            return f"it is shifted by {path}, which is no column: {_near(path, paths)}"
+        if _is_inside(path) or found[1].parts or _no_text(found[1].kind):
+            return f"it is shifted by {path}; that must be a text, number or date outside arrays and maps"
+        return ""
+
+    def _found(self, path: str) -> tuple[_Node, _Node] | None:
+        """Find a column or part by its path, with the column that it is in."""
+        return next(((column, node) for column in self.columns for node in column.below() if node.path == path), None)
+
+    @property
+    def texts(self) -> dict[str, Column]:
+        """What dates are shifted by, as text, by path."""
+        paths = {action.by for action in self.actions.values() if isinstance(action, ShiftDate)}
+        found = {path: self._found(path) for path in sorted(paths)}
+        return {path: _as_text(_only(*each, _column(each[0].step)), each[1].kind) for path, each in found.items() if each}
 
     def _named(self, node: _Node) -> Action | None:
         tags = [tag for tag in self._tags.get(node.path.lower(), ()) if tag in self._by_tag]
@@ -1245,7 +1390,7 @@ def mask(rows: DataFrame, policy: Policy, *, key: Key | None = None, declared: S
     decisions = _Decisions(policy, rows.schema, declared)
     if key is None and any(action.keyed for action in decisions.actions.values()):
         raise KeyInvalid(f"{policy.name}: tokens and encryption need a key; {_HASH_REFUSED}")
-    keys = Keys([key] if key else [], rows.columns)
+    keys = Keys([key] if key else [], rows.columns, decisions.texts)
     masked = []
     for column, each in zip(decisions.columns, rows.schema, strict=True):
         found = _applied(column, _column(each.name), decisions, keys)
@@ -1288,7 +1433,7 @@ def rotation(rows: DataFrame, policy: Policy, *, old: Key, new: Key, declared: S
     for column in decisions.columns:
         for node in column.below():
             if isinstance(action := decisions.actions.get(node.path), Token):
-                pairs.append(_pairs(action, node, _every(column, node, _column(column.step)), keys))
+                pairs.append(_pairs(action, column, node, keys))
     found = keys.beside(rows, decisions.decomposed()).select(F.explode(F.concat(*pairs)).alias("pair")).select("pair.*")
     return found.where("old IS NOT NULL").distinct()
 
@@ -1401,21 +1546,26 @@ def hidden_columns(rows: DataFrame, policy: Policy, *, declared: StructType | No
     found: dict[str, None] = {}
     for column in decisions.columns:
         for node in column.below():
-            if isinstance(decisions.actions.get(node.path), Drop | Redact | Token | Encrypt | VaultToken):
+            if isinstance(decisions.actions.get(node.path), Drop | Redact | Token | Encrypt | EncryptDigits | VaultToken):
                 found |= {part.path: None for part in node.below() if not (part.parts or isinstance(part.kind, BinaryType))}
     return list(found)
 
 
-def _pairs(action: Token, node: _Node, values: Column, keys: Keys) -> Column:
+def _pairs(action: Token, column: _Node, node: _Node, keys: Keys) -> Column:
+    """Pair the tokens of all values of a column or part, as an array."""
     new, old = keys.keys
-    return F.transform(
-        values,
-        lambda value: F.struct(
+
+    def pair(value: Column) -> Column:
+        return F.struct(
             F.lit(node.path).alias("column"),
             action.with_key(value, node.kind, keys, old).alias("old"),
             action.with_key(value, node.kind, keys, new).alias("new"),
-        ),
-    )
+        )
+
+    value = _column(column.step)
+    if not _is_inside(node.path):
+        return F.array(pair(_only(column, node, value)))
+    return F.transform(_every(column, node, value), pair)
 
 
 def _every(node: _Node, wanted: _Node, value: Column) -> Column:
@@ -1450,13 +1600,45 @@ def decrypt(rows: DataFrame, columns: Mapping[str, DataType | str], keys: Sequen
     Example:
         >>> decrypt(masked, {"email": "string", "born": "date"}, [key])                            # doctest: +SKIP
     """
-    if missing := [name for name in columns if name not in rows.columns]:
-        raise PolicyMismatch(f"there is no column {missing[0]} to decrypt; {_near(missing[0], rows.columns)}")
+    _require_columns(columns, rows)
     found = Keys(keys, rows.columns)
     texts = {name: _decrypted(name, found) for name in columns}
     opened = found.beside(rows).select(*(texts.get(name, _column(name)).alias(name) for name in rows.columns))
     plain = {name: _from_text(name, kind) for name, kind in columns.items()}
     return opened.select(*(plain.get(name, _column(name)).alias(name) for name in rows.columns))
+
+
+def decrypt_digits(rows: DataFrame, columns: Sequence[str], key: Key, *, domain: str = "") -> DataFrame:
+    """Decrypt top-level columns that `EncryptDigits` made.
+
+    Args:
+        rows: with the encrypted texts.
+        columns: which columns.
+        key: what they were encrypted with. Another key gives other digits, and no error.
+        domain: as it was in the policy.
+
+    Returns:
+        The same rows, with the plain texts.
+
+    Raises:
+        PolicyMismatch: there is no such column.
+
+    Example:
+        >>> decrypt_digits(masked, ["card"], key)                                                  # doctest: +SKIP
+    """
+    _require_columns(columns, rows)
+    keys = Keys([key], rows.columns)
+    plain = {
+        name: _digits_changed(_column(name), lambda digits: ff1.decrypt(digits, keys.ff1(), tweak=domain.encode()))
+        for name in columns
+    }
+    found = [plain.get(name, _column(name)).alias(name) for name in rows.columns]
+    return keys.beside(rows).select(*found)
+
+
+def _require_columns(columns: Iterable[str], rows: DataFrame) -> None:
+    if missing := [name for name in columns if name not in rows.columns]:
+        raise PolicyMismatch(f"there is no column {missing[0]} to decrypt; {_near(missing[0], rows.columns)}")
 
 
 def _decrypted(name: str, keys: Keys) -> Column:
