@@ -139,7 +139,10 @@ class AvroReader:
         if kind.logical != "map":
             return ArrayType(*self._nullable(kind.inner[0], f"{path}[]"))
         entry = {field.name: field.type for field in kind.inner[0].fields}
-        return MapType(self._kind(entry["key"], f"{path}{{}}.key"), *self._nullable(entry["value"], f"{path}{{}}.value"))
+        key, nullable = self._nullable(entry["key"], f"{path}{{}}.key")
+        if nullable:
+            self.losses.append(Loss(f"{path}{{}}.key", "nullable", "the keys of a map are never NULL"))
+        return MapType(key, *self._nullable(entry["value"], f"{path}{{}}.value"))
 
     def _enum_or_fixed(self, kind: AvroType, path: str) -> DataType:
         self._lose_aliases(kind.aliases, path)
