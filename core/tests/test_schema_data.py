@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 
 from core.tests.schema_strategies import structs, types
 from gluewright_core.errors import SourceInvalid
-from gluewright_core.schema.sources.data import propose, sample
+from gluewright_core.schema.sources.data import _seen, propose, sample
 from gluewright_core.schema.sources.ddl import to_ddl
 from gluewright_core.schema.sources.parquet import file_schemas, from_parquet
 
@@ -161,3 +161,14 @@ def test_a_folder_without_parquet_and_a_file_that_is_none_are_refused(tmp_path):
     (tmp_path / "a.parquet").write_text("id\n1\n")
     with pytest.raises(SourceInvalid, match=r"a.parquet: not a Parquet file that Spark reads"):
         file_schemas(str(tmp_path))
+
+
+@pytest.mark.parametrize("escaped", ["true", "false"])
+def test_digits_are_counted_whatever_spark_makes_of_escapes(spark, escaped):
+    rows = spark.createDataFrame([("1.25",), ("-100.5",), ("7",), ("x",), ("",)], "price string")
+    spark.conf.set("spark.sql.parser.escapedStringLiterals", escaped)
+    try:
+        seen = _seen(rows, [0])
+    finally:
+        spark.conf.unset("spark.sql.parser.escapedStringLiterals")
+    assert (seen["before_0"], seen["after_0"], seen["empty_0"]) == (3, 2, 1)

@@ -88,6 +88,30 @@ def test_a_mistake_is_named_with_its_file_line_and_path(tmp_path, old, new, said
     assert said in str(raised.value)
 
 
+@pytest.mark.parametrize("tags", ["pii", '"PII"', "[pii]", "pii, gdpr"])
+def test_tags_may_be_a_text(tags):
+    text = f"""
+name: t
+columns:
+- {{name: id, type: int}}
+- name: person
+  type: struct
+  fields: [{{name: email, type: string, tags: {tags if "," not in tags else repr(tags)}}}]
+- name: email
+  type: string
+  tags: {tags}
+"""
+    contract = contract_from_text(text, "yaml")
+    read = {"pii": ["pii"], '"PII"': ["PII"], "[pii]": ["pii"], "pii, gdpr": ["pii", "gdpr"]}[tags]
+    assert list(contract["email"].tags) == contract["person"].data_type["email"].metadata["tags"] == read
+    assert contract_from_text(contract_to_text(contract, "yaml"), "yaml") == contract
+
+
+def test_tags_that_are_no_texts_are_refused_with_their_place():
+    with pytest.raises(ContractInvalid, match=r"t.yaml:3 columns\[0\].tags\[0\]: a text was expected, not 5"):
+        contract_from_text("name: t\ncolumns:\n- {name: id, type: int, tags: [5]}\n", "yaml", where="t.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -295,7 +295,7 @@ def test_avro_of_others_is_read_with_every_loss_named():
         ),
         (record({"name": "next", "type": ["null", "t"]}), "next: the record t contains itself"),
         (record({"name": "a", "type": "Nope"}), "a: unknown type 'Nope'"),
-        (record({"name": "a"}), "the record: field 0 has no name or no type"),
+        (record({"name": "a"}), "the schema: field 0 has no name or no type"),
         (record(), "it has no columns"),
         ({"type": "enum", "name": "e", "symbols": ["A"]}, "not a record"),
         ("{", "x.avsc: not JSON"),

@@ -215,6 +215,28 @@ def test_odd_partition_values_round_trip(place):
     assert_same_rows(table.read(), place.orders(changed[:1]))
 
 
+def test_odd_partition_values_are_never_stored_under_other_names_when_spark_keeps_escapes(place):
+    table = place.table()
+    written = [(str(number), 1.0, "2026-01-01", value) for number, value in enumerate(ODD)]
+    table.publish(place.orders(written), run="run-1", replace=ALL)
+    partitions = [{"dt": date(2026, 1, 1), "shop": value} for value in ODD]
+    changed = [(number, 2.0, dt, shop) for number, _, dt, shop in written]
+    place.spark.conf.set("spark.sql.parser.escapedStringLiterals", "true")
+    try:
+        if place.kind == "parquet":
+            new = place.orders([("1", 1.0, "2026-01-02", "it's")])
+            with pytest.raises(TableUnsupported, match="shop=it.*escapedStringLiterals is true; set it to false"):
+                table.publish(new, run="run-2", replace=[{"dt": date(2026, 1, 2), "shop": "it's"}])
+        else:
+            table.publish(place.orders(changed), run="run-2", replace=partitions)
+    finally:
+        place.spark.conf.unset("spark.sql.parser.escapedStringLiterals")
+    if place.kind != "parquet":
+        assert_same_rows(table.read(), place.orders(changed))
+    else:
+        assert_same_rows(table.read(), place.orders(written))
+
+
 def test_the_table_is_created_with_its_types_and_comments(place):
     if place.kind == "folder":
         pytest.skip("a bare folder has no catalog entry")

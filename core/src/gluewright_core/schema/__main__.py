@@ -9,17 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from gluewright_core.errors import GluewrightError
-from gluewright_core.schema.compatibility import Compatibility, check_versions
+from gluewright_core.errors import GluewrightError, SourceInvalid
+from gluewright_core.schema.avro_compatibility import check_avro_versions
+from gluewright_core.schema.compatibility import Compatibility, Incompatibility, check_versions
 from gluewright_core.schema.contract import Contract
 from gluewright_core.schema.drift import drift
-from gluewright_core.schema.files import contract_to_text, yaml_module
+from gluewright_core.schema.files import contract_to_text, read_text, yaml_module
 from gluewright_core.schema.losses import Converted, Loss
-from gluewright_core.schema.reading import read_source
+from gluewright_core.schema.reading import kind_and_place, read_source
 from gluewright_core.schema.sources.avro import to_avro
+from gluewright_core.schema.sources.avro_parsing import parse_avro
 from gluewright_core.schema.sources.cloudformation import to_cloudformation
 from gluewright_core.schema.sources.ddl import create_sql, to_ddl
 from gluewright_core.schema.sources.glue import to_glue
@@ -40,9 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = given.run(given)
     except GluewrightError as error:
-        _say(str(error), sys.stderr)
+        _say(_in_one_line(str(error)), sys.stderr)
         return _UNREADABLE
     return code
+
+
+def _in_one_line(message: str) -> str:
+    """Write an error in one line, without the caret under the place in a text."""
+    lines = [line.strip() for line in message.splitlines() if line.strip(" \t^")]
+    return "".join(line + (" " if line.endswith(":") else "; ") for line in lines[:-1]) + "".join(lines[-1:])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     converting.set_defaults(run=_convert)
 
     checking = commands.add_parser(
-        "compatible", help="check versions of a schema, oldest first; exits with 1 when they are not"
+        "compatible",
+        help="check versions of a schema, oldest first; exits with 1 when they are not compatible",
+        description="Check versions of a schema, oldest first. If all are Avro files, Avro's own rules decide.",
     )
     checking.add_argument("source", nargs="+", help=where)
     checking.add_argument("--mode", default=Compatibility.BACKWARD, type=Compatibility, choices=list(Compatibility))
@@ -86,18 +96,44 @@ def _convert(given: argparse.Namespace) -> int:
     source = read_source(given.source)
     text, losses = _FORMS[given.to](source.contract, given.location)
     _say(text.rstrip("\n"))
-    for loss in (*source.losses, *losses):
-        _say(f"lost: {loss}", sys.stderr)
+    _say_lost((*source.losses, *losses))
     return _SAME
 
 
 def _compatible(given: argparse.Namespace) -> int:
-    found = check_versions([read_source(spec).contract for spec in given.source], given.mode)
+    """Avro files are compared with each other by Avro's own rules; everything else as contracts."""
+    places = [kind_and_place(spec) for spec in given.source]
+    notes: tuple[Incompatibility, ...] = ()
+    if all(kind == "avro" for kind, _ in places):
+        schemas = [parse_avro(read_text(path), where=path) for _, path in places]
+        found, notes = check_avro_versions(schemas, given.mode)
+        for spec in given.source:
+            _say_lost_by_avro(spec)
+    else:
+        sources = [read_source(spec) for spec in given.source]
+        found = check_versions([source.contract for source in sources], given.mode)
+        for source in sources:
+            _say_lost(source.losses, f"{source.spec}: ")
+    for note in notes:
+        _say(f"note: {note.as_note()}", sys.stderr)
     for problem in found:
         _say(str(problem))
     if not found:
         _say(f"{given.mode}: compatible")
     return _DIFFERENT if found else _SAME
+
+
+def _say_lost_by_avro(spec: str) -> None:
+    """Say what a contract made of an Avro schema does not have; the comparison itself loses nothing."""
+    try:
+        _say_lost(read_source(spec).losses, f"{spec}: as a contract: ")
+    except SourceInvalid as error:
+        _say(f"lost: {spec}: as a contract: everything: {error}", sys.stderr)
+
+
+def _say_lost(losses: Iterable[Loss], whose: str = "") -> None:
+    for loss in losses:
+        _say(f"lost: {whose}{loss}", sys.stderr)
 
 
 def _as_json(converted: Converted[Any]) -> Converted[str]:

@@ -1,7 +1,8 @@
 """Whether versions of a contract can be read by each other's readers, in the vocabulary of schema registries.
 
 The answers are Avro's ("Schema Resolution", Apache Avro Specification), the modes those of the Glue Schema Registry ("How
-the schema registry works", AWS Glue Developer Guide), where the transitive ones are called ``BACKWARD_ALL`` and so on:
+the schema registry works", AWS Glue Developer Guide), where the transitive ones are called ``BACKWARD_ALL`` and so on. Avro
+schemas themselves are compared by :mod:`gluewright_core.schema.avro_compatibility`, with their defaults, symbols and names.
 
 | change                                        | new reads old (BACKWARD) | old reads new (FORWARD) |
 |-----------------------------------------------|--------------------------|-------------------------|
@@ -101,7 +102,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Incompatibility:
-    """One thing that one version of a contract cannot read of another.
+    """One thing that one version of a schema cannot read of another.
 
     Attributes:
         reader: the number of the version that reads, from 1.
@@ -115,6 +116,10 @@ class Incompatibility:
 
     def __str__(self) -> str:
         return f"version {self.reader} cannot read version {self.writer}: {self.problem}"
+
+    def as_note(self) -> str:
+        """Describe what is read, but perhaps not as it was meant."""
+        return f"version {self.reader} reads version {self.writer}: {self.problem}"
 
 
 def check_versions(versions: Sequence[Contract], mode: Compatibility | str) -> tuple[Incompatibility, ...]:
@@ -133,21 +138,33 @@ def check_versions(versions: Sequence[Contract], mode: Compatibility | str) -> t
         >>> [str(found) for found in check_versions([old, new], "BACKWARD")]
         ['version 2 cannot read version 1: b: string NOT NULL is new and has no default; make it nullable']
     """
-    mode = Compatibility(mode)
-    newest = len(versions)
-    if mode == Compatibility.NONE or newest < 2:
-        return ()
-    earlier = range(1, newest) if mode.endswith("_TRANSITIVE") else [newest - 1]
-    pairs = []
-    if not mode.startswith("FORWARD"):
-        pairs += [(newest, number) for number in earlier]
-    if not mode.startswith("BACKWARD"):
-        pairs += [(number, newest) for number in earlier]
     return tuple(
         Incompatibility(reader, writer, problem)
-        for reader, writer in pairs
+        for reader, writer in version_pairs(len(versions), mode)
         for problem in unreadable(versions[reader - 1], versions[writer - 1])
     )
+
+
+def version_pairs(newest: int, mode: Compatibility | str) -> list[tuple[int, int]]:
+    """List which version has to read which when the newest is checked.
+
+    Args:
+        newest: the number of the newest version, from 1.
+        mode: which of them have to read which.
+
+    Returns:
+        Pairs of the version that reads and the version that wrote.
+
+    Example:
+        >>> version_pairs(3, "FULL")
+        [(3, 2), (2, 3)]
+    """
+    mode = Compatibility(mode)
+    if mode == Compatibility.NONE or newest < 2:
+        return []
+    earlier = range(1, newest) if mode.endswith("_TRANSITIVE") else [newest - 1]
+    backward = [] if mode.startswith("FORWARD") else [(newest, number) for number in earlier]
+    return backward + ([] if mode.startswith("BACKWARD") else [(number, newest) for number in earlier])
 
 
 def unreadable(reader: Contract, writer: Contract) -> tuple[Unreadable, ...]:

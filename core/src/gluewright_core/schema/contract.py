@@ -60,7 +60,7 @@ class Column:
         nullable: whether the value may be NULL.
         comment: for people.
         tags: such as ``pii`` (in any case), which withholds the values from quarantine and evidence, and from quarantine
-            the values of unknown columns and fields too.
+            the values of unknown columns and fields too. A text is one tag, or several between commas or spaces.
         on_surprise: what happens to a value that does not fit, where it differs from the contract's ``values``.
         format: the date or timestamp pattern of values that come as text (Spark SQL guide, "Datetime Patterns").
 
@@ -82,9 +82,7 @@ class Column:
             raise _column_invalid("a column", "name", f"it has the name {self.name!r}; give it a text that is not empty")
         if not isinstance(self.type, DataType):
             set_field(self, "type", _parsed(self.name, self.type))
-        if isinstance(self.tags, str):
-            raise _column_invalid(self.name, "tags", f"tags is the text {self.tags!r}; give a list, such as ['{self.tags}']")
-        set_field(self, "tags", tuple(self.tags))
+        set_field(self, "tags", tags_of({"tags": self.tags}) if isinstance(self.tags, str) else tuple(self.tags))
         if self.on_surprise is not None:
             set_field(self, "on_surprise", mode_of(self.on_surprise, self.name, "on_surprise"))
 

@@ -100,14 +100,13 @@ def _column(document: Any, place: Place) -> Column:
     given = _mapping(document, place, ("name", *_TYPE_KEYS, *_DETAILS))
     if "name" not in given:
         raise _wrong(place, "it has no 'name'")
-    tags = _list(given.get("tags", []), (*place, "tags"))
     try:
         return Column(
             _text(given["name"], (*place, "name")),
             _type(given, place),
             nullable=_nullable(given, place),
             comment=_text(given.get("comment", ""), (*place, "comment")),
-            tags=tuple(_text(tag, (*place, "tags", number)) for number, tag in enumerate(tags)),
+            tags=given["tags"] if isinstance(given.get("tags"), str) else _texts(given, "tags", place),
             on_surprise=_text(given["on_surprise"], (*place, "on_surprise")) if "on_surprise" in given else None,
             format=_text(given.get("format", ""), (*place, "format")),
         )

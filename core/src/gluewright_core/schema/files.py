@@ -148,17 +148,22 @@ def yaml_document(text: str, where: str, loader: Any = None) -> tuple[Any, LineO
         ContractInvalid: it is not YAML.
     """
     yaml = yaml_module()
-    reader = (loader or yaml.SafeLoader)(text)
+    reader = None
     try:
+        reader = (loader or yaml.SafeLoader)(text)
         root = reader.get_single_node()
         _refuse_twice(yaml, root, where)
         document = reader.construct_document(root) if root else None
-    except (yaml.YAMLError, ValueError) as error:
+    except RecursionError as error:
+        raise ContractInvalid(f"{where}: it is nested too deeply, or contains itself") from error
+    # PyYAML raises the others for values that do not fit a tag such as !!int.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ContractInvalid(f"{where}{line}: not YAML: {getattr(error, 'problem', None) or error}") from error
     finally:
-        reader.dispose()
+        if reader:
+            reader.dispose()
     return document, lambda place: _line(root, place)
 
 
@@ -178,6 +183,8 @@ def json_document(text: str, where: str) -> tuple[Any, LineOf]:
 
     try:
         return json.loads(text, object_pairs_hook=distinct), lambda _: None
+    except RecursionError as error:
+        raise ContractInvalid(f"{where}: it is nested too deeply") from error
     except ValueError as error:
         raise ContractInvalid(f"{where}: not JSON: {error}") from error
 
@@ -186,7 +193,7 @@ def _refuse_twice(yaml: Any, node: Any, where: str) -> None:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
-            if key.value in seen and isinstance(key.value, str):
+            if isinstance(key.value, str) and key.value in seen:
                 line = key.start_mark.line + 1
                 raise ContractInvalid(f"{where}:{line}: {key.value!r} stands twice in one mapping; remove one")
             seen.add(key.value if isinstance(key.value, str) else None)
@@ -203,7 +210,7 @@ def _line(node: Any, place: Place) -> int | None:
         if isinstance(step, int) and isinstance(node.value, list) and step < len(node.value):
             node = node.value[step]
             line = node.start_mark.line + 1
-        elif isinstance(node.value, list):
+        elif isinstance(node.value, list) and all(isinstance(item, tuple) for item in node.value):
             found = [(key, value) for key, value in node.value if key.value == step]
             if not found:
                 break

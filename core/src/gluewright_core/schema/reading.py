@@ -76,9 +76,7 @@ def read_source(spec: str) -> Source:
         SchemaError: it cannot be read as one.
         StorageError: the file cannot be read.
     """
-    kind, separator, where = spec.partition(":")
-    if not separator or kind not in FACETS or where.startswith("//"):
-        kind, where = "contract", spec
+    kind, where = kind_and_place(spec)
     readers: dict[str, Callable[[str], Converted[Contract]]] = {
         "contract": lambda path: Converted(load_contract(path), ()),
         "glue": _glue,
@@ -89,6 +87,19 @@ def read_source(spec: str) -> Source:
     }
     contract, losses = readers[kind](where)
     return Source(spec, kind, contract, losses)
+
+
+def kind_and_place(spec: str) -> tuple[str, str]:
+    """Split a text that says where a schema is: the kind of source, and what that kind reads.
+
+    Example:
+        >>> kind_and_place("avro:orders.avsc"), kind_and_place("s3://lake/orders.yaml")
+        (('avro', 'orders.avsc'), ('contract', 's3://lake/orders.yaml'))
+    """
+    kind, separator, where = spec.partition(":")
+    if not separator or kind not in FACETS or where.startswith("//"):
+        return "contract", spec
+    return kind, where
 
 
 def _glue(table: str) -> Converted[Contract]:

@@ -192,7 +192,11 @@ def without_lengths(kind: DataType) -> DataType:
 
 
 def quoted_text(text: str) -> str:
-    """Write a text as a literal of Spark SQL."""
+    """Write a text as Spark SQL reads it after COMMENT, LOCATION and TBLPROPERTIES.
+
+    Spark reads it so there whatever ``spark.sql.parser.escapedStringLiterals`` is. In an expression that setting would
+    change a text with a quote or a backslash.
+    """
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -230,6 +234,7 @@ class TypeParser:
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text, self.at = text, at
+        self._within: list[str] = []
 
     def type(self) -> DataType:
         """Read one type.
@@ -260,7 +265,7 @@ class TypeParser:
         if name == "double":
             self.words("precision")
         if name == "string" and self.words("collate"):
-            self.fail("a collation cannot be stored by Hive or Glue; write string", start)
+            self.fail(f"{self._whose()}a collation cannot be stored by Hive or Glue; write string", start)
         return _PLAIN[name]()
 
     def fields(self, until: str = "") -> list[StructField]:
@@ -287,7 +292,9 @@ class TypeParser:
         """Read one field: name, type and what follows it."""
         name = self.name()
         self.take(":")
+        self._within.append(name)
         kind = self.type()
+        self._within.pop()
         nullable, metadata = True, {}
         while True:
             if self.words("not", "null"):
@@ -387,6 +394,9 @@ class TypeParser:
     def fail(self, reason: str, offset: int | None = None) -> NoReturn:
         """Raise, with the place."""
         raise TypeTextInvalid(reason, self.text, self.place() if offset is None else offset)
+
+    def _whose(self) -> str:
+        return f"{'.'.join(self._within)}: " if self._within else ""
 
     def _array(self) -> DataType:
         self.expect("<", "'<' after array")

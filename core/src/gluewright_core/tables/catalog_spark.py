@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from pyspark.sql.types import StructType
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import TableMismatch
+from gluewright_core.errors import TableMismatch, TableUnsupported
 from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, kinds_of, unprotected
 from gluewright_core.tables.creating import create_table
 from gluewright_core.tables.evolving import evolved
@@ -98,6 +98,7 @@ class SparkCatalog(Catalog):
     ) -> None:
         columns = tuple(_python(self._metadata(name).partitionColumnNames()))
         added, switched, dropped = kinds_of(moves)
+        self._refuse_unreadable(name, columns, [move.partition for move in (*added, *dropped)])
         if added:
             require()
             specs = " ".join(f"{_spec(columns, m.partition)} LOCATION {sql_text(str(m.after))}" for m in added)
@@ -112,6 +113,16 @@ class SparkCatalog(Catalog):
             require()
             specs = ", ".join(_spec(columns, move.partition) for move in dropped)
             self._alter(name, name_of(columns, dropped[0].partition), f"DROP IF EXISTS {specs}")
+
+    def _refuse_unreadable(self, name: str, columns: Sequence[str], partitions: Sequence[Values]) -> None:
+        """Refuse values that a statement could not name: with this setting Spark keeps the backslashes of a literal."""
+        setting = "spark.sql.parser.escapedStringLiterals"
+        unsafe = [values for values in partitions if any(set(value or "") & {"'", "\\"} for value in values)]
+        if unsafe and str(self._spark.conf.get(setting, "false")).lower() == "true":
+            raise TableUnsupported(
+                f"{name}: the partition {name_of(columns, unsafe[0])} has a quote or a backslash, which Spark would change "
+                f"while {setting} is true; set it to false"
+            )
 
     def _alter(self, name: str, first: str, change: str) -> None:
         with effect("catalog.move", f"{name} {first}"):

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from gluewright_core.errors import TableMismatch
-from gluewright_core.tables.sql import quoted, sql_text
+from gluewright_core.tables.sql import quoted, text_expression
 
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
@@ -129,7 +129,7 @@ def matching(schema: StructType, columns: Sequence[str], partitions: Iterable[Va
 
 def _one_of(schema: StructType, column: str, texts: Sequence[str | None]) -> str:
     name, kind = quoted(column), schema[column].dataType.simpleString()
-    known = [f"CAST({sql_text(text)} AS {kind})" for text in texts if text is not None]
+    known = [f"CAST({text_expression(text)} AS {kind})" for text in texts if text is not None]
     if kind == "string":  # Iceberg (1.10, 1.11) fails on IN over texts where a partition's own value is NULL
         terms = [f"{name} = {text}" for text in known]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,24 @@ if TYPE_CHECKING:
 
 
 def sql_text(text: str) -> str:
-    """Write a text as a literal of Spark SQL."""
+    """Write a text as a literal of Spark SQL, for COMMENT, LOCATION and properties.
+
+    In expressions and partition specs ``spark.sql.parser.escapedStringLiterals`` changes what a text with a quote or a
+    backslash reads as: see :func:`text_expression`.
+    """
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def text_expression(text: str) -> str:
+    """Write a text as an expression of Spark SQL that reads the same whatever ``escapedStringLiterals`` is.
+
+    Example:
+        >>> text_expression("it's"), text_expression("plain")
+        ("concat('it', char(39), 's')", "'plain'")
+    """
+    parts = [part for part in re.split(r"(['\\])", text) if part]
+    written = [f"char({ord(part)})" if part in "'\\" else f"'{part}'" for part in parts]
+    return written[0] if len(written) == 1 else f"concat({', '.join(written)})" if written else "''"
 
 
 def quoted(name: str) -> str:

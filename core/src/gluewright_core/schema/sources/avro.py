@@ -7,12 +7,12 @@ texts is an array of keys and values with the logical type ``map``, as Iceberg w
 What carries no type (tags, modes, formats, keys) is kept as attributes, which readers of Avro pass over.
 
 Lost in writing: ``tinyint`` and ``smallint`` become int; an empty struct or ``void`` cannot be written. Lost in reading: the
-symbols of an enum, the size of a fixed, the difference between uuid and string, times of day, milliseconds, defaults.
+symbols of an enum, the size of a fixed, the difference between uuid and string, times of day, milliseconds, defaults,
+aliases, and logical types that are unknown or do not fit their types, which Avro ignores.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +39,9 @@ from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsuppo
 from gluewright_core.schema.contract import Contract
 from gluewright_core.schema.differences import Difference
 from gluewright_core.schema.losses import Converted, losses_between
-from gluewright_core.schema.sources.avro_types import ATTRIBUTES, PLAIN, AvroReader, full_name
+from gluewright_core.schema.sources.avro_parsing import parse_avro
+from gluewright_core.schema.sources.avro_types import ATTRIBUTES, PLAIN, AvroReader
+from gluewright_core.schema.sources.collations import collated
 
 Schema = dict[str, Any]
 _WRITTEN: dict[type[DataType], Any] = {
@@ -61,30 +63,34 @@ def from_avro(text: str | Mapping[str, Any], *, where: str = "avro") -> Converte
         where: the file's name, for messages.
 
     Raises:
-        SourceInvalid: it is no schema of a record, is recursive, or has a union that no column can be; the message names
-            the path.
+        SourceInvalid: it is no valid schema of a record, contains itself, or has a union that cannot be one column; the
+            message names the path.
 
     Example:
         >>> record = {"type": "record", "name": "t", "fields": [{"name": "a", "type": ["null", "long"]}]}
         >>> from_avro(record).result.columns
         (Column(name='a', type=LongType(), nullable=True, comment='', tags=(), on_surprise=None, format=''),)
     """
-    try:
-        schema = json.loads(text) if isinstance(text, str) else text
-    except ValueError as error:
-        raise SourceInvalid(f"{where}: not JSON: {error}") from error
-    if not isinstance(schema, Mapping) or schema.get("type") != "record":
+    schema = parse_avro(text, where=where)
+    if schema.kind != "record":
         raise SourceInvalid(f"{where}: the schema is not a record; a contract is made of a record's fields")
     reader = AvroReader(where)
-    struct = reader.record(schema, "", str(schema.get("namespace", "")))
-    head = {name: schema[name] for name in _HEAD if name in schema}
-    comment = str(schema.get("doc", ""))
+    struct = reader.record(schema, "")
+    given = schema.attributes
+    name, comment = given.get("column") or schema.name, given.get("doc") or ""
+    head = {key: given[key] for key in _HEAD if key in given}
+    for key, value in {"column": name, "doc": comment, **head}.items():
+        if not isinstance(value, str) and not (key in {"key", "partition_by"} and _is_texts(value)):
+            raise SourceInvalid(f"{where}: the record: {key} is {value!r}; give it a text")
     try:
-        name = str(schema.get("column") or full_name(schema, ""))
         contract = Contract.from_struct(name, struct, comment=comment, **head)
     except ContractInvalid as error:
         raise SourceInvalid(f"{where}: {error}") from error
     return Converted(contract, tuple(reader.losses))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def to_avro(contract: Contract) -> Converted[Schema]:
@@ -168,7 +174,7 @@ class _Writer:
                 return {"type": "bytes", "logicalType": "decimal", "precision": kind.precision, "scale": kind.scale}
             case CharType() | VarcharType():
                 return {"type": "string", "logicalType": kind.typeName(), "maxLength": kind.length}
-        if type(kind) not in _WRITTEN:
+        if type(kind) not in _WRITTEN or collated(kind, path):
             raise SourceUnsupported(f"{path}: {kind.simpleString()} cannot be written in Avro; convert the column first")
         return _WRITTEN[type(kind)]
 

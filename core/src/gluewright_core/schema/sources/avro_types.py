@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from pyspark.sql.types import (
@@ -30,6 +29,7 @@ from pyspark.sql.types import (
 
 from gluewright_core.errors import SourceInvalid
 from gluewright_core.schema.losses import Loss
+from gluewright_core.schema.sources.avro_schema import AvroField, AvroType
 
 PLAIN: dict[str, type[DataType]] = {
     "boolean": BooleanType,
@@ -41,12 +41,12 @@ PLAIN: dict[str, type[DataType]] = {
     "string": StringType,
     "null": NullType,
 }
-_LOGICAL: dict[tuple[str, str], type[DataType]] = {
-    ("int", "date"): DateType,
-    ("long", "timestamp-micros"): TimestampType,
-    ("long", "timestamp-millis"): TimestampType,
-    ("long", "local-timestamp-micros"): TimestampNTZType,
-    ("long", "local-timestamp-millis"): TimestampNTZType,
+_LOGICAL: dict[str, type[DataType]] = {
+    "date": DateType,
+    "timestamp-micros": TimestampType,
+    "timestamp-millis": TimestampType,
+    "local-timestamp-micros": TimestampNTZType,
+    "local-timestamp-millis": TimestampNTZType,
 }
 _LOST_LOGICAL = {
     "time-millis": "Spark has no time of day: the number of milliseconds since midnight is kept",
@@ -57,19 +57,13 @@ _LOST_LOGICAL = {
     "local-timestamp-nanos": "Spark's timestamp has microseconds: the number of nanoseconds is kept",
     "uuid": "Spark has no uuid: its text is kept",
     "duration": "Spark has no such type: its bytes are kept",
+    "big-decimal": "every value has a scale of its own: its bytes are kept",
 }
 ATTRIBUTES = ("tags", "on_surprise", "format")
 
 
-def full_name(schema: Mapping[str, Any], namespace: str) -> str:
-    """Give a named type's name with its namespace."""
-    name = str(schema.get("name", ""))
-    space = schema.get("namespace", namespace)
-    return name if "." in name or not space else f"{space}.{name}"
-
-
 class AvroReader:
-    """Reads types, remembers named ones, and notes what is lost.
+    """Reads types as columns, and notes what is lost.
 
     Args:
         where: the file's name, for messages.
@@ -81,132 +75,114 @@ class AvroReader:
     def __init__(self, where: str) -> None:
         self._where = where
         self.losses: list[Loss] = []
-        self._named: dict[str, Mapping[str, Any]] = {}
-        self._open: list[str] = []
+        self._open: list[AvroType] = []
 
-    def record(self, schema: Mapping[str, Any], path: str, namespace: str) -> StructType:
+    def record(self, record: AvroType, path: str) -> StructType:
         """Read a record as a struct.
 
         Args:
-            schema: of the record.
+            record: the type.
             path: of the column that it is the type of; empty for the outermost.
-            namespace: of what is around it.
 
         Raises:
             SourceInvalid: it cannot be read; the message names the path.
         """
-        name = full_name(schema, namespace)
-        self._named[name] = schema
-        fields = schema.get("fields")
-        if not isinstance(fields, list):
-            self._fail(path, f"the record {name} has no list of fields")
-        self._open.append(name)
-        inner = name.rpartition(".")[0]
-        struct = StructType([self._field(field, path, inner, number) for number, field in enumerate(fields)])
+        if record in self._open:
+            self._fail(path, f"the record {record.name} contains itself; a table's columns end somewhere: cut the recursion")
+        self._lose_aliases(record.aliases, path)
+        self._open.append(record)
+        struct = StructType([self._field(field, path) for field in record.fields])
         self._open.pop()
         return struct
 
-    def _field(self, field: Any, path: str, namespace: str, number: int) -> StructField:
-        if not isinstance(field, Mapping) or "name" not in field or "type" not in field:
-            self._fail(path, f"field {number} has no name or no type")
-        name = str(field.get("column", field["name"]))
-        at = f"{path}.{name}" if path else name
-        kind, nullable = self._nullable(field["type"], at, namespace)
-        if field.get("default") is not None:
-            said = json.dumps(field["default"], ensure_ascii=False)
+    def _field(self, field: AvroField, path: str) -> StructField:
+        at = f"{path}.{field.column}" if path else field.column
+        kind, nullable = self._nullable(field.type, at)
+        if field.attributes.get("default") is not None:
+            said = json.dumps(field.attributes["default"], ensure_ascii=False)
             self.losses.append(Loss(at, "default", f"a contract has no defaults: {said} is left out"))
-        metadata = {key: field[key] for key in ATTRIBUTES if field.get(key)}
-        comment = {"comment": field["doc"]} if field.get("doc") else {}
-        return StructField(name, kind, nullable, {**comment, **metadata})
+        if "logicalType" in field.attributes:
+            why = "Avro ignores a logical type beside a field's type; write it inside the type"
+            self.losses.append(Loss(at, "type", f"{field.attributes['logicalType']} is ignored: {why}"))
+        self._lose_aliases(field.aliases, at)
+        return StructField(field.column, kind, nullable, _metadata(field))
 
-    def _nullable(self, schema: Any, path: str, namespace: str) -> tuple[DataType, bool]:
+    def _nullable(self, kind: AvroType, path: str) -> tuple[DataType, bool]:
         """Read a type that may be a union with null."""
-        if not isinstance(schema, list):
-            return self._kind(schema, path, namespace), schema == "null"
-        others = [branch for branch in schema if branch != "null"]
+        if kind.kind != "union":
+            return self._kind(kind, path), kind.kind == "null"
+        others = [branch for branch in kind.inner if branch.kind != "null"]
         if len(others) != 1:
-            said = ", ".join(_named(branch) for branch in schema)
+            said = ", ".join(branch.name or branch.kind for branch in kind.inner)
             self._fail(path, f"the union of {said} cannot be one column; use a union of null and one type, or a record")
-        return self._kind(others[0], path, namespace), len(others) < len(schema)
+        return self._kind(others[0], path), len(others) < len(kind.inner)
 
-    def _kind(self, schema: Any, path: str, namespace: str) -> DataType:
-        if isinstance(schema, str):
-            return self._named_type(schema, path, namespace)
-        if isinstance(schema, list):
-            return self._nullable(schema, path, namespace)[0]
-        if not isinstance(schema, Mapping) or "type" not in schema:
-            self._fail(path, f"{schema!r} is no type")
-        kind = schema["type"]
+    def _kind(self, kind: AvroType, path: str) -> DataType:
+        read = self._composed(kind, path)
+        if kind.ignored:
+            self.losses.append(Loss(path, "type", f"{kind.ignored}: it is ignored and {read.simpleString()} is kept"))
+        return read
+
+    def _composed(self, kind: AvroType, path: str) -> DataType:
+        if kind.decimal:
+            return self._decimal(*kind.decimal, path)
         composed = {
             "record": self.record,
             "array": self._array,
-            "map": self._map,
+            "map": lambda kind, path: MapType(StringType(), *self._nullable(kind.inner[0], f"{path}{{}}.value")),
             "enum": self._enum_or_fixed,
             "fixed": self._enum_or_fixed,
         }
-        if not isinstance(kind, str):
-            return self._kind(kind, path, namespace)
-        if kind in composed:
-            return composed[kind](schema, path, namespace)
-        return self._logical(schema, kind, path) if kind in PLAIN else self._named_type(kind, path, namespace)
+        return composed.get(kind.kind, self._logical)(kind, path)
 
-    def _array(self, schema: Mapping[str, Any], path: str, namespace: str) -> DataType:
-        if schema.get("logicalType") == "map":
-            return self._map_of_entries(schema, path, namespace)
-        return ArrayType(*self._nullable(schema.get("items"), f"{path}[]", namespace))
+    def _array(self, kind: AvroType, path: str) -> DataType:
+        if kind.logical != "map":
+            return ArrayType(*self._nullable(kind.inner[0], f"{path}[]"))
+        entry = {field.name: field.type for field in kind.inner[0].fields}
+        key, nullable = self._nullable(entry["key"], f"{path}{{}}.key")
+        if nullable:
+            self.losses.append(Loss(f"{path}{{}}.key", "nullable", "the keys of a map are never NULL"))
+        return MapType(key, *self._nullable(entry["value"], f"{path}{{}}.value"))
 
-    def _map(self, schema: Mapping[str, Any], path: str, namespace: str) -> DataType:
-        return MapType(StringType(), *self._nullable(schema.get("values"), f"{path}{{}}.value", namespace))
-
-    def _named_type(self, name: str, path: str, namespace: str) -> DataType:
-        if name in PLAIN:
-            return PLAIN[name]()
-        full = name if "." in name or not namespace or f"{namespace}.{name}" not in self._named else f"{namespace}.{name}"
-        if full in self._open:
-            self._fail(path, f"the record {full} contains itself; a table's columns end somewhere: cut the recursion")
-        if full not in self._named:
-            self._fail(path, f"unknown type {name!r}; named types are defined before they are used")
-        return self._kind(self._named[full], path, full.rpartition(".")[0])
-
-    def _map_of_entries(self, schema: Mapping[str, Any], path: str, namespace: str) -> DataType:
-        items = schema.get("items")
-        entry = {field["name"]: field["type"] for field in items.get("fields", [])} if isinstance(items, Mapping) else {}
-        if set(entry) != {"key", "value"}:
-            self._fail(path, "an array with the logical type map has records of key and value")
-        key = self._kind(entry["key"], f"{path}{{}}.key", namespace)
-        return MapType(key, *self._nullable(entry["value"], f"{path}{{}}.value", namespace))
-
-    def _enum_or_fixed(self, schema: Mapping[str, Any], path: str, namespace: str) -> DataType:
-        self._named[full_name(schema, namespace)] = schema
-        if schema["type"] == "enum":
-            symbols = ", ".join(map(str, schema.get("symbols", [])))
-            self.losses.append(Loss(path, "type", f"enum becomes string: Spark has no enum; its symbols were {symbols}"))
+    def _enum_or_fixed(self, kind: AvroType, path: str) -> DataType:
+        self._lose_aliases(kind.aliases, path)
+        if kind.kind == "enum":
+            default = f" and its default {kind.default}" if kind.default is not None else ""
+            symbols = f"its symbols were {', '.join(kind.symbols)}{default}"
+            self.losses.append(Loss(path, "type", f"enum becomes string: Spark has no enum; {symbols}"))
             return StringType()
-        if schema.get("logicalType") == "decimal":
-            return self._logical(schema, "fixed", path)
-        why = _LOST_LOGICAL.get(str(schema.get("logicalType")), "Spark's binary has no size")
-        self.losses.append(Loss(path, "type", f"fixed({schema.get('size')}) becomes binary: {why}"))
+        why = "the bytes of the uuid are kept" if kind.logical == "uuid" else _LOST_LOGICAL.get(kind.logical, "")
+        why = why or "Spark's binary has no size"
+        self.losses.append(Loss(path, "type", f"fixed({kind.size}) becomes binary: {why}"))
         return BinaryType()
 
-    def _logical(self, schema: Mapping[str, Any], kind: str, path: str) -> DataType:
-        logical = str(schema.get("logicalType", ""))
-        if logical == "decimal" and kind in {"bytes", "fixed"}:
-            precision, scale = schema.get("precision"), schema.get("scale", 0)
-            if not (
-                isinstance(precision, int) and isinstance(scale, int) and 1 <= precision <= 38 and 0 <= scale <= precision
-            ):
-                self._fail(path, f"decimal({precision},{scale}): the precision goes from 1 to 38, the scale from 0 to it")
-            return DecimalType(precision, scale)
-        if logical in {"char", "varchar"} and kind == "string" and isinstance(schema.get("maxLength"), int):
-            return (CharType if logical == "char" else VarcharType)(schema["maxLength"])
-        found = _LOGICAL.get((kind, logical), PLAIN[kind])
-        if logical in _LOST_LOGICAL:
-            self.losses.append(Loss(path, "type", f"{logical} becomes {found().simpleString()}: {_LOST_LOGICAL[logical]}"))
-        return found()
+    def _logical(self, kind: AvroType, path: str) -> DataType:
+        if kind.logical in {"char", "varchar"}:
+            return (CharType if kind.logical == "char" else VarcharType)(kind.attributes["maxLength"])
+        found = _LOGICAL.get(kind.logical, PLAIN[kind.kind])()
+        if kind.logical in _LOST_LOGICAL:
+            why = f"{kind.logical} becomes {found.simpleString()}: {_LOST_LOGICAL[kind.logical]}"
+            self.losses.append(Loss(path, "type", why))
+        return found
+
+    def _decimal(self, precision: int, scale: int, path: str) -> DataType:
+        if precision > 38:
+            self._fail(path, f"decimal({precision},{scale}): the precision goes from 1 to 38 in Spark; use bytes or string")
+        return DecimalType(precision, scale)
+
+    def _lose_aliases(self, aliases: tuple[str, ...], path: str) -> None:
+        if aliases:
+            self.losses.append(Loss(path, "aliases", f"a contract has no aliases: {', '.join(aliases)} is left out"))
 
     def _fail(self, path: str, reason: str) -> NoReturn:
         raise SourceInvalid(f"{self._where}: {path or 'the record'}: {reason}")
 
 
-def _named(schema: Any) -> str:
-    return str(schema.get("name", schema.get("type"))) if isinstance(schema, Mapping) else str(schema)
+def _metadata(field: AvroField) -> dict[str, Any]:
+    """Return what a column carries; attributes of the same names that others use otherwise are passed over."""
+    given = field.attributes
+    texts = {key: given[key] for key in ("on_surprise", "format") if given.get(key) and isinstance(given[key], str)}
+    tags = given.get("tags")
+    is_tags = isinstance(tags, str) or (isinstance(tags, list) and all(isinstance(tag, str) for tag in tags))
+    comment = {"comment": given["doc"]} if given.get("doc") and isinstance(given["doc"], str) else {}
+    return comment | ({"tags": tags} if tags and is_tags else {}) | texts

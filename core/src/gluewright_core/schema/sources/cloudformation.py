@@ -1,8 +1,10 @@
 """CloudFormation templates: every ``AWS::Glue::Table`` in them, YAML or JSON.
 
-Intrinsic functions are tolerated: a reference to a parameter reads as its default, and what is known only when the stack is
-made stands as ``${Name}``. Where a column's type is such a thing, the template cannot be read as a contract. From the AWS
-CloudFormation Template Reference, "AWS::Glue::Table" and "Intrinsic functions".
+Intrinsic functions are tolerated in texts: a reference to a parameter reads as its default, and what is known only when
+the stack is deployed stands as ``${Name}``. Where one of them stands for a column, its name or its type, for a list of
+columns or for another part of the table's structure, the template is refused, with the place and what to do. What
+``Fn::ForEach`` makes is not seen, which is a named loss. From the AWS CloudFormation Template Reference, "AWS::Glue::Table",
+"Intrinsic functions" and "Fn::ForEach".
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from typing import Any
 
 from gluewright_core.errors import ContractInvalid, SourceInvalid
 from gluewright_core.schema.contract import Contract
+from gluewright_core.schema.document import place_text
 from gluewright_core.schema.files import Form, LineOf, json_document, yaml_document, yaml_module
-from gluewright_core.schema.losses import Converted
+from gluewright_core.schema.losses import Converted, Loss
 from gluewright_core.schema.sources.glue import from_glue, to_glue
+from gluewright_core.schema.sources.intrinsic import FOR_EACH, defaults_of, intrinsic_places, loops, resolved
 
 _TABLE = "AWS::Glue::Table"
 
@@ -32,22 +36,28 @@ def from_cloudformation(text: str, *, form: Form = "yaml", where: str = "templat
         The contracts by logical id.
 
     Raises:
-        SourceInvalid: the template has no table, or one that is none; the message names file, line (YAML) and resource.
+        SourceInvalid: the template has no table, or one that is none or is known only when the stack is deployed; the
+            message names file, line (YAML) and resource.
     """
     try:
         template, line_of = yaml_document(text, where, _loader()) if form == "yaml" else json_document(text, where)
     except ContractInvalid as error:
         raise SourceInvalid(str(error)) from error
     resources = template.get("Resources") if isinstance(template, Mapping) else None
+    resources = resources if isinstance(resources, Mapping) else {}
     tables = {
-        name: resource
-        for name, resource in (resources.items() if isinstance(resources, Mapping) else ())
+        str(name): resource
+        for name, resource in resources.items()
         if isinstance(resource, Mapping) and resource.get("Type") == _TABLE
     }
+    unseen = tuple(_unseen(f"Resources.{name}") for name in resources if str(name).startswith(FOR_EACH))
     if not tables:
-        raise SourceInvalid(f"{where}: it has no resource of the type {_TABLE}; give the template that defines the table")
-    defaults = _defaults(template)
-    return {name: _table(name, resource, defaults, where, line_of) for name, resource in tables.items()}
+        made = f"; what {unseen[0].path} makes is not seen" if unseen else ""
+        todo = "give the template that defines the table, or read the deployed one with glue:database.table"
+        raise SourceInvalid(f"{where}: it has no resource of the type {_TABLE}{made}; {todo}")
+    defaults = defaults_of(template)
+    read = {name: _table(name, resource, defaults, where, line_of) for name, resource in tables.items()}
+    return {name: Converted(found.result, (*unseen, *found.losses)) for name, found in read.items()}
 
 
 def to_cloudformation(contract: Contract, *, location: str) -> Converted[dict[str, Any]]:
@@ -77,60 +87,32 @@ def to_cloudformation(contract: Contract, *, location: str) -> Converted[dict[st
 def _table(
     name: str, resource: Mapping[str, Any], defaults: Mapping[str, str], where: str, line_of: LineOf
 ) -> Converted[Contract]:
-    properties = _resolved(resource.get("Properties") or {}, defaults)
+    given = resource.get("Properties") or {}
+    at = ("Resources", name, "Properties")
+    for place in intrinsic_places(given, defaults):
+        line = _placed(where, line_of((*at, *place[:-1])))
+        todo = "write out what it stands for, or read the deployed table with glue:database.table"
+        reason = f"{place_text(place[:-1]) or 'Properties'} is {place[-1]}, known only when the stack is deployed; {todo}"
+        raise SourceInvalid(f"{line} Resources.{name}: {reason}", (*at, *place[:-1]))
+    unseen = tuple(_unseen(f"Resources.{name}.{place_text(('Properties', *place))}") for place in loops(given))
+    properties = resolved(given, defaults)
     table = properties.get("TableInput") if isinstance(properties, Mapping) else None
-    at = ("Resources", name, "Properties", "TableInput")
     if not isinstance(table, Mapping):
         raise SourceInvalid(f"{_placed(where, line_of(at[:2]))} Resources.{name}: it has no TableInput; define it")
     try:
-        return from_glue({**table, "DatabaseName": properties.get("DatabaseName")})
+        read = from_glue({**table, "DatabaseName": properties.get("DatabaseName")})
     except SourceInvalid as error:
-        place = (*at, *error.place)
+        place = (*at, "TableInput", *error.place)
         raise SourceInvalid(f"{_placed(where, line_of(place))} Resources.{name}: {error}", place) from error
+    return Converted(read.result, (*unseen, *read.losses))
+
+
+def _unseen(place: str) -> Loss:
+    return Loss(place, "Fn::ForEach", "what it makes is known only when the stack is deployed, so it is left out")
 
 
 def _placed(where: str, line: int | None) -> str:
     return f"{where}:{line}" if line else where
-
-
-def _defaults(template: Mapping[str, Any]) -> dict[str, str]:
-    parameters = template.get("Parameters") or {}
-    return {
-        name: str(declared["Default"])
-        for name, declared in parameters.items()
-        if isinstance(declared, Mapping) and "Default" in declared
-    }
-
-
-def _resolved(value: Any, defaults: Mapping[str, str]) -> Any:
-    """Replace intrinsic functions by texts."""
-    if isinstance(value, list):
-        return [_resolved(item, defaults) for item in value]
-    if not isinstance(value, Mapping):
-        return value
-    (name, given), *others = value.items() or [("", None)]
-    if not others and (name == "Ref" or str(name).startswith("Fn::")):
-        return _text_of(str(name), given, defaults)
-    return {key: _resolved(item, defaults) for key, item in value.items()}
-
-
-def _text_of(name: str, given: Any, defaults: Mapping[str, str]) -> str | None:
-    """Give the text that an intrinsic function stands for, as far as it is known."""
-    if name == "Ref":
-        return None if given == "AWS::NoValue" else defaults.get(str(given), f"${{{given}}}")
-    if name == "Fn::Sub":
-        return _substituted(given, defaults)
-    if name == "Fn::Join" and isinstance(given, list) and len(given) == 2 and isinstance(given[1], list):
-        return str(given[0]).join(str(_resolved(item, defaults)) for item in given[1])
-    if name == "Fn::GetAtt":
-        return f"${{{given if isinstance(given, str) else '.'.join(map(str, given))}}}"
-    return f"${{{name}}}"
-
-
-def _substituted(given: Any, defaults: Mapping[str, str]) -> str:
-    text, own = (given, {}) if isinstance(given, str) else (str(given[0]), _resolved(given[1], defaults))
-    known = {**defaults, **own}
-    return re.sub(r"\$\{([^}!]+)\}", lambda found: str(known.get(found.group(1), found.group())), text)
 
 
 def _loader() -> Any:

@@ -39,7 +39,8 @@ _CANDIDATES = (
     ("timestamp_ntz", ""),
     ("timestamp", ""),
 )
-_DIGITS = r"^-?([0-9]+)(?:\\.([0-9]+))?$"
+# Without a backslash, which Spark reads in two ways: see spark.sql.parser.escapedStringLiterals.
+_DIGITS = "^-?([0-9]+)(?:[.]([0-9]+))?$"
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,30 @@
 """SQL and Spark schemas: ``CREATE TABLE`` statements, lists of columns, and the JSON of a ``StructType``.
 
 Statements of Spark SQL, Hive and Athena are read: columns with NOT NULL and COMMENT, PARTITIONED BY, the table's COMMENT
-and its TBLPROPERTIES; everything else is passed over. What a list of columns cannot say: tags, modes and formats, and that
-elements of a collection are not NULL. Grammar from the Spark SQL guide, "CREATE DATASOURCE TABLE" and "CREATE HIVEFORMAT
-TABLE", and the Amazon Athena User Guide, "CREATE TABLE".
+and its TBLPROPERTIES; everything else is passed over, but for a second statement, which is refused. Comments are read as
+Spark reads them, whatever ``spark.sql.parser.escapedStringLiterals`` is. What a list of columns cannot say: tags, modes and
+formats, and that elements of a collection are not NULL. Grammar from the Spark SQL guide, "CREATE DATASOURCE TABLE" and
+"CREATE HIVEFORMAT TABLE", and the Amazon Athena User Guide, "CREATE TABLE".
 """
 
 from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
-from pyspark.sql.types import StructType
+from pyspark.errors import PySparkException
+from pyspark.sql.types import ArrayType, MapType, StructField, StructType
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsupported
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, matched
 from gluewright_core.schema.losses import Converted, Loss, losses_between
+from gluewright_core.schema.sources.collations import collated
 from gluewright_core.schema.sources.parameters import to_parameters, with_parameters
 from gluewright_core.schema.types import TypeParser, TypeTextInvalid, quoted_name, quoted_text, type_text
 
+_NO_COLLATION = "cannot be stored by Hive or Glue; cast the column to string"
 _NOTHING = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
@@ -40,7 +45,7 @@ def from_ddl(text: str, *, name: str = "table", where: str = "ddl") -> Converted
     """
     try:
         if text.lstrip().startswith("{"):
-            return Converted(Contract.from_struct(name, StructType.fromJson(json.loads(text))), ())
+            return Converted(_from_json(text, name), ())
         parser = _Statement(text)
         if parser.words("create"):
             return parser.table(where)
@@ -55,8 +60,41 @@ def from_ddl(text: str, *, name: str = "table", where: str = "ddl") -> Converted
         return Converted(Contract.from_struct(name, struct), ())
     except (TypeTextInvalid, ContractInvalid) as error:
         raise SourceInvalid(f"{where}: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceInvalid(f"{where}: not the JSON of a StructType ({error}); write it with StructType.json()") from error
+    except RecursionError as error:
+        raise SourceInvalid(f"{where}: its types are nested too deeply") from error
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, PySparkException) as error:
+        said = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | AssertionError) else error
+        raise SourceInvalid(f"{where}: not the JSON of a StructType ({said}); write it with StructType.json()") from error
+
+
+def _from_json(text: str, name: str) -> Contract:
+    document = json.loads(text)
+    struct = StructType.fromJson(document)
+    for number, (field, given) in enumerate(zip(struct, document["fields"], strict=True)):
+        _check_field(field, given, f"fields[{number}]")
+    return Contract.from_struct(name, struct)
+
+
+def _check_field(field: StructField, given: Any, place: str) -> None:
+    """Refuse what a field cannot carry: Spark's own reader takes anything."""
+    if not isinstance(field.name, str) or not isinstance(field.nullable, bool):
+        raise TypeError(f"{place} has no text as its name, or something else than true or false as nullable")
+    metadata = field.metadata or {}
+    for key in ("comment", "format", "on_surprise"):
+        if not isinstance(metadata.get(key, ""), str):
+            raise TypeError(f"{key} of {field.name} is {metadata[key]!r}, not a text")
+    # Spark 3.5 reads a column with a collation as a plain one, and keeps the collation in the metadata.
+    found = collated(field.dataType, field.name)
+    named = metadata.get("__COLLATIONS") or (given.get("metadata") or {}).get("__COLLATIONS")
+    if named and not found:
+        found = field.name, ", ".join(map(str, named.values())) if isinstance(named, dict) else str(named)
+    if found:
+        raise ContractInvalid(f"{found[0]}: the collation {found[1]} {_NO_COLLATION}")
+    inner = field.dataType
+    while isinstance(inner, ArrayType | MapType):
+        inner = inner.elementType if isinstance(inner, ArrayType) else inner.valueType
+    for number, nested in enumerate(inner if isinstance(inner, StructType) else ()):
+        _check_field(nested, {}, f"{place}.fields[{number}]")
 
 
 def to_ddl(contract: Contract) -> Converted[str]:
@@ -97,6 +135,8 @@ def columns_sql(contract: Contract) -> str:
 
 
 def _column_sql(column: Column) -> str:
+    if found := collated(column.data_type, column.name):
+        raise SourceUnsupported(f"{found[0]}: the collation {found[1]} {_NO_COLLATION}")
     required = "" if column.nullable else " NOT NULL"
     comment = f" COMMENT {quoted_text(column.comment)}" if column.comment else ""
     return f"{quoted_name(column.name)} {type_text(column.data_type)}{required}{comment}"
@@ -147,12 +187,31 @@ class _Statement(TypeParser):
                 properties = self._properties()
             elif self.words("stored", "as"):
                 self._pass_over()
+            elif self.take(";") or self._at_words("create"):
+                self._nothing_more()
             elif self.words("as"):
                 self.fail("a statement with a query says nothing of its types; give the table's own definition")
             else:
                 self._pass_over()
         contract = Contract(name, columns, partition_by=partition_by, comment=comment)
         return Converted(with_parameters(contract, properties, where), tuple(losses))
+
+    def _nothing_more(self) -> None:
+        """Refuse a second statement, by the name of its table if it has one."""
+        while self.take(";"):
+            pass
+        start = self.place()
+        if start >= len(self.text):
+            return
+        what = "a second statement"
+        if self.words("create"):
+            for words in (("or", "replace"), ("external",), ("temporary",)):
+                self.words(*words)
+            what = "a second CREATE"
+            if self.words("table"):
+                self.words("if", "not", "exists")
+                what = f"a second CREATE TABLE, of {self._table_name()}"
+        self.fail(f"{what}: a file has the statement of one table; move the other to a file of its own", start)
 
     def option(self, name: str) -> bool:
         """Pass over DEFAULT and GENERATED, which a contract does not have."""
@@ -163,8 +222,11 @@ class _Statement(TypeParser):
         return True
 
     def _at_option(self) -> bool:
+        return self._at_words("comment") or self._at_words("not", "null")
+
+    def _at_words(self, *wanted: str) -> bool:
         start = self.at
-        found = self.words("comment") or self.words("not", "null")
+        found = self.words(*wanted)
         self.at = start
         return found
 

@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from pyspark.sql.types import StructType
-
 from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsupported
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, matched
@@ -26,6 +24,7 @@ from gluewright_core.schema.sources.parameters import to_parameters, with_parame
 from gluewright_core.schema.types import TypeTextInvalid, type_text
 
 _COMMENT_BYTES, _DESCRIPTION_BYTES = 255, 2048
+_SPARKS_SCHEMA = "spark.sql.sources.schema"
 _PARQUET = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
@@ -52,26 +51,29 @@ def from_glue(table: Mapping[str, Any], *, name: str = "") -> Converted[Contract
         The contract. A table written by Spark gets the case of its columns back from Spark's own table property.
 
     Raises:
-        SourceInvalid: the table has no columns, or a type that is none; the message names the place.
+        SourceInvalid: the table has no columns, a type that is none, or a broken schema of Spark in its properties; the
+            message names the place.
 
     Example:
         >>> table = {"Name": "t", "StorageDescriptor": {"Columns": [{"Name": "a", "Type": "int"}]}}
         >>> from_glue(table).result.names
         ['a']
     """
-    table = table.get("Table", table)
-    name = name or ".".join(filter(None, (table.get("DatabaseName"), table.get("Name")))) or "table"
+    table = _mapping(_mapping(table, "the table", ()).get("Table", table), "the table", ())
+    names = [_text(table.get(key), f"the table's {key}", (key,)) for key in ("DatabaseName", "Name")]
+    name = name or ".".join(filter(None, names)) or "table"
     partitions = list(_columns(name, table, ("PartitionKeys",)))
     columns = [*_columns(name, table, ("StorageDescriptor", "Columns")), *partitions]
     if not columns:
         raise SourceInvalid(
             f"{name}: the table has no columns in StorageDescriptor.Columns; run its crawler, or define them"
         )
-    parameters = table.get("Parameters") or {}
-    columns = _in_sparks_case(columns, parameters)
+    parameters = _mapping(table.get("Parameters") or {}, f"{name}: Parameters", ("Parameters",))
+    columns = _in_sparks_case(name, columns, parameters)
     partition_by = tuple(column.name for column in columns[len(columns) - len(partitions) :])
+    comment = _text(table.get("Description"), f"{name}: Description", ("Description",))
     try:
-        contract = Contract(name, columns, partition_by=partition_by, comment=table.get("Description") or "")
+        contract = Contract(name, columns, partition_by=partition_by, comment=comment)
     except ContractInvalid as error:
         raise SourceInvalid(str(error)) from error
     return Converted(with_parameters(contract, parameters, name), ())
@@ -118,44 +120,89 @@ def why_lost(difference: Difference) -> str:
 
 def _columns(name: str, table: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[Column]:
     where = f"{name}: {'.'.join(place)}"
-    given = table.get("StorageDescriptor") or {} if len(place) > 1 else table
-    for number, column in enumerate(given.get(place[-1]) or []):
-        if not isinstance(column, Mapping):
-            raise SourceInvalid(
-                f"{where}[{number}] is {column!r}; a mapping with Name and Type was expected", (*place, number)
-            )
-        parameters = column.get("Parameters") or {}
+    given: Any = table
+    for depth, step in enumerate(place):
+        given = _mapping(given, f"{name}: {'.'.join(place[:depth])}", place[:depth]).get(step) or {}
+    if given and not isinstance(given, list):
+        raise SourceInvalid(f"{where} is {_short(given)}; a list of columns was expected", place)
+    for number, item in enumerate(given):
+        at = f"{where}[{number}]"
+        here: tuple[str | int, ...] = (*place, number)
+        column = _mapping(item, at, here)
+        parameters = _mapping(column.get("Parameters") or {}, f"{at}.Parameters", (*here, "Parameters"))
         # Iceberg leaves columns of older snapshots in the catalog.
         if parameters.get("iceberg.field.current") == "false":
             continue
         if "Name" not in column or "Type" not in column:
-            raise SourceInvalid(f"{where}[{number}] has no Name or no Type; define both", (*place, number))
+            raise SourceInvalid(f"{at} has no Name or no Type; define both", here)
         try:
             yield Column(
-                column["Name"],
+                _text(column["Name"], f"{at}.Name", (*here, "Name")),
                 column["Type"],
                 nullable=parameters.get("iceberg.field.optional") != "false",
-                comment=column.get("Comment") or "",
+                comment=_text(column.get("Comment"), f"{at}.Comment", (*here, "Comment")),
             )
         except ContractInvalid as error:
-            raise SourceInvalid(f"{where}[{number}]: {error}", (*place, number, "Type")) from error
+            raise SourceInvalid(f"{at}: {error}", (*here, "Type")) from error
 
 
-def _in_sparks_case(columns: list[Column], parameters: Mapping[str, Any]) -> list[Column]:
+def _mapping(given: Any, what: str, place: tuple[str | int, ...]) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise SourceInvalid(f"{what} is {_short(given)}; a mapping was expected", place)
+    return given
+
+
+def _text(given: Any, what: str, place: tuple[str | int, ...]) -> str:
+    """Read a text; a number counts as one, as it does where templates are deployed."""
+    if given is None:
+        return ""
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise SourceInvalid(f"{what} is {_short(given)}; a text was expected: put it in quotes", place)
+    return str(given)
+
+
+def _short(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _in_sparks_case(name: str, columns: list[Column], parameters: Mapping[str, Any]) -> list[Column]:
     """Take names from the schema that Spark keeps beside the columns, in one property or in parts."""
-    whole = parameters.get("spark.sql.sources.schema")
-    if whole is None:
-        count = int(parameters.get("spark.sql.sources.schema.numParts", 0))
-        whole = "".join(parameters.get(f"spark.sql.sources.schema.part.{part}", "") for part in range(count))
+    whole = _sparks_schema(name, parameters)
     if not whole:
         return columns
     try:
-        found = StructType.fromJson(json.loads(whole)).names
-    except (ValueError, KeyError, TypeError):
-        # Spark's own reader goes on with the catalog's columns then.
-        return columns
-    names = matched([column.name for column in columns], found)
+        # Spark 4's reader of types looks at their collations, which do not matter for names.
+        found = [field["name"] for field in json.loads(whole)["fields"]]
+        names = matched([column.name for column in columns], found)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise SourceInvalid(
+            f"{name}: {_SPARKS_SCHEMA} is not the JSON of a schema ({error}); "
+            "remove the table's properties of that name, or write the table anew with Spark",
+            ("Parameters",),
+        ) from error
     return [replace(column, name=names.get(column.name, column.name)) for column in columns]
+
+
+def _sparks_schema(name: str, parameters: Mapping[str, Any]) -> str:
+    """Put together the text of Spark's own schema; empty if there is none."""
+    if parameters.get(_SPARKS_SCHEMA) is not None:
+        return _text(parameters[_SPARKS_SCHEMA], f"{name}: {_SPARKS_SCHEMA}", ("Parameters", _SPARKS_SCHEMA))
+    key = f"{_SPARKS_SCHEMA}.numParts"
+    given = _text(parameters.get(key, "0"), f"{name}: {key}", ("Parameters", key))
+    if not given.isdecimal():
+        raise SourceInvalid(
+            f"{name}: {key} is {given!r}, not a number; correct it, or write the table anew with Spark", ("Parameters", key)
+        )
+    parts = []
+    for number in range(int(given[:9])):
+        part = f"{_SPARKS_SCHEMA}.part.{number}"
+        if part not in parameters:
+            raise SourceInvalid(
+                f"{name}: {part} is missing of {given} parts; write the table anew with Spark", ("Parameters", part)
+            )
+        parts.append(_text(parameters[part], f"{name}: {part}", ("Parameters", part)))
+    return "".join(parts)
 
 
 def _glue_column(column: Column) -> dict[str, str]:

@@ -14,6 +14,7 @@ from gluewright_core.schema.differences import matched
 _PREFIX = "gluewright."
 _MODES = ("values", "new_columns")
 _COLUMNS = f"{_PREFIX}columns"
+_KINDS: dict[str, tuple[type, ...]] = {"nullable": (bool,), "tags": (str, list), "on_surprise": (str,), "format": (str,)}
 
 
 def to_parameters(contract: Contract) -> dict[str, str]:
@@ -40,8 +41,10 @@ def with_parameters(contract: Contract, parameters: Mapping[str, Any], where: st
         key = json.loads(parameters.get(f"{_PREFIX}key", "[]"))
         in_case = matched(key, contract.names)
         modes = {name: parameters[f"{_PREFIX}{name}"] for name in _MODES if f"{_PREFIX}{name}" in parameters}
+        if not all(isinstance(name, str) for name in key):
+            raise TypeError(f"key is {key}, not a list of names")
         return replace(contract, columns=columns, key=tuple(in_case.get(name, name) for name in key), **modes)
-    except (ValueError, TypeError, AttributeError, ContractInvalid) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ContractInvalid) as error:
         raise SourceInvalid(f"{where}: its parameters {_PREFIX}* cannot be read ({error}); write the table anew") from error
 
 
@@ -52,5 +55,9 @@ def _details(column: Column) -> dict[str, Any]:
 
 
 def _with_details(column: Column, details: Mapping[str, Any]) -> Column:
-    known = {name: details[name] for name in ("nullable", "tags", "on_surprise", "format") if name in details}
+    known: dict[str, Any] = {name: details[name] for name in _KINDS if name in details}
+    for name, value in known.items():
+        texts = value if isinstance(value, list) else []
+        if not isinstance(value, _KINDS[name]) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{name} of {column.name} is {value!r}")
     return replace(column, **known)
