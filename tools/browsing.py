@@ -12,6 +12,8 @@ from urllib.parse import unquote, urldefrag, urlsplit
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 760}
+READERS = (1280, 390)
+"""Widths of the window at which a page has to be readable."""
 
 # What is wider than the window, outermost first, and not inside something that scrolls by itself.
 _TOO_WIDE = """() => {
@@ -22,7 +24,9 @@ _TOO_WIDE = """() => {
     element => element.getBoundingClientRect().right > width + 1 && !scrolls(element.parentElement))
   return wide ? `<${wide.tagName.toLowerCase()}> ${wide.textContent.trim().slice(0, 60)}` : 'the page'
 }"""
+_UNREADABLE = (Path(__file__).parent / "unreadable.js").read_text(encoding="utf-8")
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.href)"
+_PICTURES = "() => [...document.querySelectorAll('article img')].map(image => image.src).filter(src => src.endsWith('.svg'))"
 _ANCHORS = "() => [...document.querySelectorAll('[id], a[name]')].map(element => element.id || element.name)"
 _COLOURS = """() => {
   const body = getComputedStyle(document.body)
@@ -75,14 +79,16 @@ class Site:
         return page
 
     def look_at(self, paths: Sequence[str]) -> None:
-        """Load every page: no error, nothing from outside, diagrams drawn, not too wide for a phone; remember its links.
+        """Load every page: no error, nothing from outside, diagrams drawn, readable, not too wide for a phone; remember its links.
 
         Args:
             paths: below the site.
         """
         page = self.tab()
+        pictures: dict[str, None] = {}
         for path in paths:
             self.open(path, page)
+            pictures |= dict.fromkeys(page.evaluate(_PICTURES))
             if page.locator("pre.mermaid").count():
                 # The theme puts the drawing in the place of the text.
                 page.wait_for_timeout(2000)
@@ -90,10 +96,16 @@ class Site:
                     self.problems.append(f"{path}: {left} diagrams are not drawn")
             self._links[path] = set(page.evaluate(_LINKS))
             self._anchors[path] = set(page.evaluate(_ANCHORS))
+            for width in READERS:
+                page.set_viewport_size({"width": width, "height": DESKTOP["height"]})
+                self.problems += [f"{path}: {width} pixels wide, {what}" for what in page.evaluate(_UNREADABLE)]
             page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
             if wide := page.evaluate(_TOO_WIDE):
                 self.problems.append(f"{path}: wider than a phone: {wide}")
             page.set_viewport_size({"width": DESKTOP["width"], "height": DESKTOP["height"]})
+        for picture in pictures:
+            self.open(picture.removeprefix(self.url), page)
+            self.problems += [f"{picture.removeprefix(self.url)}: {what}" for what in page.evaluate(_UNREADABLE)]
         page.context.close()
 
     def follow_links(self) -> int:
