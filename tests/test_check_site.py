@@ -28,7 +28,7 @@ PAGES = {
     "console/index.html": "<script>console.error('said so')</script>",
     "outside/index.html": "<img src=http://outside.invalid/picture.png>",
     "missing/index.html": "<img src=/picture.png>",
-    "drawing/index.html": '<svg width=200 height=50><rect width=60 height=30 /><text y=20>far too long for it</text></svg>',
+    "drawing/index.html": "<svg width=200 height=50><rect width=60 height=30 /><text y=20>far too long for it</text></svg>",
     "left/index.html": LEAVES,
     "cut/index.html": '<div style="overflow:hidden;width:50px"><code>spark.read.parquet</code></div>',
     "table/index.html": "<table><tr><th>a<th></tr><tr><td>1<td>2</tr></table>",

@@ -79,7 +79,7 @@ class Site:
         return page
 
     def look_at(self, paths: Sequence[str]) -> None:
-        """Load every page: no error, nothing from outside, diagrams drawn, readable, not too wide for a phone; remember its links.
+        """Load every page: no error, nothing from outside, diagrams drawn, all readable, not too wide for a phone.
 
         Args:
             paths: below the site.

@@ -2,8 +2,8 @@
 
 Every page loads without an error and without anything from outside, every link and anchor inside the site resolves, the
 copy buttons of a recipe's page give its hearts whole, the search finds each page by the symptoms that the home page's
-chooser says of it, nothing is wider than a phone, nothing is cut off or leaves its box, and dark mode switches. The browser is a Chromium of this machine, or of
-``$GLUEWRIGHT_BROWSER``.
+chooser says of it, nothing is wider than a phone, nothing is cut off or leaves its box, and dark mode switches. The browser
+is a Chromium of this machine, or of ``$GLUEWRIGHT_BROWSER``.
 """
 
 from __future__ import annotations

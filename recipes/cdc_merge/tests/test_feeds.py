@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from gluewright_cdc_merge.dms_order import list_files, number_lines, order_by
 from gluewright_cdc_merge.files import read_csv
 from gluewright_cdc_merge.job import Arguments, main
 from gluewright_cdc_merge.preflight import TargetNotFoundError
+from gluewright_cdc_merge.publish import TiesError
 from gluewright_cdc_merge.report import TooManyQuarantined
 from gluewright_cdc_merge.ties import quarantine_ties
 from gluewright_core.errors import ArgumentsInvalid
@@ -130,6 +132,25 @@ def test_changes_of_plain_files_that_tie_are_quarantined(spark, feed):
     assert found == [(1, "a"), (2, "x")]
     assert counted["quarantined"] == 2
     assert json.loads(feed.quarantine()[0][0])["row"]["name"] == "b"
+
+
+@pytest.mark.parametrize("kept", in_turn(["parquet", "delta", "iceberg"]))
+def test_a_change_that_ties_with_the_tables_row_and_contradicts_it_is_refused(spark, feed, kept):
+    def comes(*rows):
+        frame = spark.createDataFrame(rows, "op string, id bigint, name string, at int")
+        frame.write.mode("overwrite").parquet(f"file://{feed.folder}")
+
+    merge = partial(feed.merge, "plain-parquet", "--op=op", "--sequence_by=at", kept=kept)
+    comes(*[("insert", number, name, 1) for number, name in enumerate("abc", 1)], ("delete", 4, None, 1))
+    _, before = merge()
+    assert merge()[1] == before, "the same again contradicts nothing"
+    for contradiction in [("update", 1, "other", 1), ("delete", 2, None, 1), ("insert", 4, "d", 1)]:
+        comes(("update", 3, "newer", 2), contradiction)
+        with pytest.raises(TiesError, match="items: 1 keys have a change with the sequence of the table's row"):
+            merge()
+    table = spark.table(f"ice.{feed.target}" if kept == "iceberg" else feed.target)
+    assert sorted(tuple(row) for row in table.select("id", "name").collect()) == before
+    assert merge("--ties=rule")[1] == [(1, "a"), (2, "b"), (3, "newer"), (4, "d")]
 
 
 def test_csv_with_a_byte_order_mark_is_read_and_bytes_that_are_not_utf8_are_quarantined(feed):

@@ -66,6 +66,13 @@ class TimeUnit(Enum):
     nanos = "nanos"
 
 
+class Ties(Enum):
+    """What to do where a change and the table's row have one sequence and contradict each other."""
+
+    refuse = "refuse"
+    rule = "rule"
+
+
 JSON = (Format.debezium_json, Format.debezium_flattened_json)
 DMS = (Format.dms_csv, Format.dms_parquet)
 
@@ -101,6 +108,9 @@ class Arguments:
     ] = None
     keep_days: Annotated[int, "How many days a delete is remembered, to outlive changes that come late."] = 30
     audit: Annotated[bool, "Log how many changes tie or come after newer ones of their key, by the files' times."] = False
+    ties: Annotated[
+        Ties, "If a change and the table's row have one sequence and differ: fail, or take the one with the greater hash."
+    ] = Ties.refuse
     max_quarantine_share: Annotated[float, "Fail, and publish nothing, if more than this share is quarantined."] = 0.05
 
 
@@ -138,7 +148,7 @@ def main(job: Job[Arguments]) -> None:
         changes = changes.drop(PATH, POSITION)
         if asked.audit:
             log_audit(changes, decoded, job)
-        merged = save_changes(changes, job)
+        merged = save_changes(changes, job, refuse_ties=asked.ties is Ties.refuse and can_tie(files, asked))
         ignored = {kind: merged[kind] for kind in IGNORED if kind in merged} | {"no change": records.get("ignored", 0)}
         step.add(
             written=sum(rows for kind, rows in merged.items() if kind not in IGNORED),
@@ -201,14 +211,19 @@ def decode(records: DataFrame, asked: Arguments, columns: StructType) -> Decoded
 
 def without_ties(records: DataFrame, files: Files, asked: Arguments, columns: StructType) -> DataFrame:
     """Quarantine changes of a key whose order is not known, unless the feed's own order excludes them."""
+    if not can_tie(files, asked):
+        return records
     pii = pii_of(columns)
     if asked.format not in DMS:
-        return quarantine_ties(records, pii=pii) if asked.sequence_by else records
-    if files.ordered:
-        return records
+        return quarantine_ties(records, pii=pii)
     sequence = records.schema["sequence"].dataType
     assert isinstance(sequence, StructType)
     return quarantine_ties(records, by=position_of_ties(sequence), pii=pii, apart=PATH)
+
+
+def can_tie(files: Files, asked: Arguments) -> bool:
+    """Return whether two changes of a key can have one place in the order: the feed has no order of its own."""
+    return not files.ordered if asked.format in DMS else bool(asked.sequence_by)
 
 
 def pii_of(columns: StructType) -> list[str]:
@@ -231,13 +246,14 @@ def is_placed(asked: Arguments) -> bool:
     return asked.format is Format.debezium_flattened_json and not asked.sequence_by
 
 
-def save_changes(changes: DataFrame, job: Job[Arguments]) -> dict[str, int]:
+def save_changes(changes: DataFrame, job: Job[Arguments], *, refuse_ties: bool) -> dict[str, int]:
     """Merge the changes into the table."""
     asked = job.arguments
     target = open_target(
         job.spark, asked.target, changes.schema, kind=asked.catalog, location=asked.location, partition_by=asked.partition_by
     )
-    return target.merge(changes, run=job.run.id, now=datetime.now(UTC), keep=timedelta(days=asked.keep_days))
+    keep = timedelta(days=asked.keep_days)
+    return target.merge(changes, run=job.run.id, now=datetime.now(UTC), keep=keep, refuse_ties=refuse_ties)
 
 
 if __name__ == "__main__":

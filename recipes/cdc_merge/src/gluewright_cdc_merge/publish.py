@@ -31,6 +31,8 @@ from gluewright_cdc_merge.merge import (
     weighed,
     with_all_keys,
 )
+from gluewright_cdc_merge.ties import tied_with_table
+from gluewright_core.errors import GluewrightError
 from gluewright_core.tables import ALL, Kind, Partition, Table, TableSpec, open_table
 from gluewright_core.tables.partitions import matching, values_of
 
@@ -41,6 +43,11 @@ SMALL = 1_000_000
 """Up to so many keys are sent to every executor; more are shuffled, and the table with them."""
 FEW = 200_000
 """Up to so many keys all that is known of them is sent to every executor; of more it is shuffled."""
+_TIED = "tied"
+
+
+class TiesError(GluewrightError):
+    """Changes have the sequence of what is in the table, and contradict it. Nothing was published."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,15 @@ class Target:
     silent: Sequence[StructField] = ()
     absent: Sequence[str] = ()
 
-    def merge(self, changes: DataFrame, *, run: str, now: datetime, keep: timedelta = timedelta(days=30)) -> dict[str, int]:
+    def merge(
+        self,
+        changes: DataFrame,
+        *,
+        run: str,
+        now: datetime,
+        keep: timedelta = timedelta(days=30),
+        refuse_ties: bool = False,
+    ) -> dict[str, int]:
         """Merge changes and publish the result: tombstones first, then the rows of the partitions that changed.
 
         Killed anywhere and run again, with the same run or another, the same rows result.
@@ -74,11 +89,14 @@ class Target:
             now: the time of the merge, in UTC.
             keep: how long a delete is remembered. A change that is older than a delete and arrives later than this after
                 it brings the row back.
+            refuse_ties: fail if a change has the sequence of the table's row or tombstone and contradicts it. Otherwise the
+                rule of the module `gluewright_cdc_merge.merge` decides.
 
         Returns:
             The records by what became of them.
 
         Raises:
+            TiesError: the order of a change and the table's row is not known. Nothing was published.
             ConcurrentUpdate: another run published to the table meanwhile. No row was changed; run it again.
         """
         changes = _saying_nothing(changes, self.silent, self.absent)
@@ -101,6 +119,11 @@ class Target:
             old = recalled(self._within(rows, told.doubtful), _sent(facts, size), self.keys)
             done = kept(settled(facts, old, partial=partial))
             told = self._told(done)
+        if refuse_ties and told.tied:
+            raise TiesError(
+                f"{self.table.spec.name}: {told.tied} keys have a change with the sequence of the table's row, and another "
+                "content: their order is not known. Order the feed by more columns, or let a rule decide with --ties rule"
+            )
         lasting = remembered(tombstones, _sent(done, size), now, moves).where(F.col("since") >= F.lit(now - keep))
         # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
         attempt = f"{run}-{tombstones_version}"
@@ -122,18 +145,20 @@ class Target:
 
     def _told(self, done: DataFrame) -> _Told:
         """Find out in one job what became of the records, and of which partitions rows change or have to be looked at."""
+        tied = tied_with_table(done.select("said.*").columns, partial="columns_before" in done.columns)
         columns = [f"`{name}`" for name in self.partition_by]
         was = F.struct("partition.*") if columns else F.struct()
         becomes = F.struct(*(F.col(f"new.{name}") for name in columns))
         left = F.col("there") & F.col("outcome").isin("updated", "deleted")
 
         def place(what: str, partition: Column) -> Column:
-            return F.struct(F.lit(what).alias("what"), partition.alias("partition"), F.lit(0).cast("long").alias("records"))
+            return F.struct(F.lit(what).alias("what"), partition.alias("partition"), F.lit(1).cast("long").alias("records"))
 
         places = F.array(
             F.when(F.col("doubtful"), place("doubtful", was)),
             F.when(left, place("changed", was)),
             F.when(F.col("new").isNotNull(), place("changed", becomes)),
+            F.when(tied, place(_TIED, F.when(F.lit(False), was))),
         )
         nowhere = F.when(F.lit(False), was).alias("partition")
         records = F.transform(tally(), lambda each: F.struct(each["outcome"].alias("what"), nowhere, each["records"]))
@@ -142,7 +167,8 @@ class Target:
         partitions = {
             what: [row["partition"].asDict() for row in found if row["what"] == what] for what in ("doubtful", "changed")
         }
-        return _Told({row["what"]: row["records"] for row in found if row["what"] not in partitions}, **partitions)
+        records_of = {row["what"]: row["records"] for row in found if row["what"] not in partitions}
+        return _Told(tied=records_of.pop(_TIED, 0), counts=records_of, **partitions)
 
     def _within(self, rows: DataFrame, partitions: Sequence[Partition]) -> DataFrame:
         """Read these partitions only."""
@@ -157,11 +183,13 @@ class _Told:
     """What has to be known of the settled keys before anything is published.
 
     Attributes:
+        tied: how many keys have a change that ties with the table's row and contradicts it.
         counts: records by outcome.
         doubtful: partitions with rows that have to be looked at; of an unpartitioned table one without values, if any.
         changed: partitions that lose, get or change rows, in the same way.
     """
 
+    tied: int
     counts: dict[str, int]
     doubtful: list[Partition]
     changed: list[Partition]

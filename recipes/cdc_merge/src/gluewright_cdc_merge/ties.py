@@ -1,7 +1,11 @@
-"""Quarantine changes of a key whose order is not known: they have one sequence and differ."""
+"""Find changes of a key whose order is not known: they have one sequence and differ.
+
+Those that come together are quarantined. A change that ties with what an earlier run has merged is found when it is settled.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,6 +57,37 @@ def quarantine_ties(
         "problems": F.when(tied, F.array(problem)).otherwise(F.col("problems")),
     }
     return found.withColumns(made).drop("_gw_tied")
+
+
+def tied_with_table(names: Sequence[str], *, partial: bool) -> Column:
+    """Tell of a settled key whether the table's row and a new change have one sequence and contradict each other.
+
+    They do if a column of the table has a value and the change another one or none, or if one of both is a delete. A column
+    that is NULL in the table is filled by a record that is read again after the column was added: no contradiction.
+
+    Args:
+        names: the table's own columns.
+        partial: whether the feed has partial changes.
+
+    Returns:
+        Over the columns of :func:`gluewright_cdc_merge.merge.settled`, never NULL.
+    """
+    at, before, gone = F.col("at.sequence"), F.col("before"), F.col("gone")
+
+    def contradicts(name: str) -> Column:
+        quoted = f"`{name.replace('`', '``')}`"
+        change, value, own = F.col(f"said.{quoted}"), F.col(f"old.{quoted}"), before
+        place = at
+        if partial:
+            older = F.get(F.try_element_at("columns_before", F.lit(name)), F.lit(0))["sequence"]
+            own, place, change = F.coalesce(older, before), F.get(change["path"], F.lit(0))["sequence"], change["value"]
+        as_text = [F.to_json(F.struct(each.alias("value"))) for each in (change, value)]
+        return (place == own) & value.isNotNull() & (as_text[0] != as_text[1])
+
+    pairs = [F.col("there") & contradicts(name) for name in names]
+    ends = [F.col("there") & (gone == before), at == F.col("tomb")]
+    found = [F.coalesce(each, F.lit(False)) for each in (*pairs, *ends)]
+    return functools.reduce(Column.__or__, found)
 
 
 def describe_change(records: DataFrame, pii: Collection[str]) -> Column:
