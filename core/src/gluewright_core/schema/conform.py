@@ -58,6 +58,7 @@ Example:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -113,6 +114,14 @@ class Mode(StrEnum):
     DISCARD_ROW = "discard_row"
     DISCARD_VALUE = "discard_value"
 
+
+LANDED = "_gw_landing"
+"""The column in which a reader of files passes on what it could not parse: a struct with ``file`` and, unless the reader
+parses everything, ``record`` and ``problems`` (an array of `PROBLEM`). A row with problems goes to quarantine for these, and
+nothing else is checked."""
+
+DIFFERENCES = "missing"
+"""The metadata of that column: as JSON, the contract's columns that some of the files lack, each with a sentence."""
 
 FROZEN = "a value does not fit a frozen column; Conformed.require() tells which"
 """The message with which rows fail that hold such a value."""
@@ -410,7 +419,7 @@ def conform(
         unique_key: send every row whose key another row has too to quarantine: all of them, since none is better than
             the others. Only rows that fit otherwise are compared. This shuffles the rows.
         problems: an incoming column of type ``array<struct>`` of `PROBLEM`, with what the caller found wrong with a row; a
-            row with any goes to quarantine. The column itself is no part of the data.
+            row with any goes to quarantine. The column itself is no part of the data, and neither is `LANDED`.
         show_unknown: whether quarantine has the values of columns and fields that the contract does not have. By default
             not if anything is tagged ``pii``: what is unknown may be personal data too.
 
@@ -423,9 +432,15 @@ def conform(
     """
     try:
         zone = rows.sparkSession.conf.get("spark.sql.session.timeZone")
-        incoming = rows.drop(problems) if problems else rows
-        if problems:
-            rows = rows.select(*map(_quoted, incoming.columns), F.col(_quoted(problems)).alias(_TOLD))
+        landed = next((field for field in rows.schema if field.name == LANDED), None)
+        incoming = rows.drop(LANDED, *([problems] if problems else []))
+        told = [F.col(_quoted(problems))] if problems else []
+        told += [F.col(f"{LANDED}.problems")] if _has_problems(landed) else []
+        if told or landed:
+            every = told[0] if len(told) == 1 else F.flatten(F.array_compact(F.array(*told)))
+            carried = [every.alias(_TOLD)] if told else []
+            carried += [F.col(LANDED)] if landed else []
+            rows = rows.select(*map(_quoted, incoming.columns), *carried)
         plan = _Plan(
             incoming.schema,
             schema,
@@ -433,7 +448,8 @@ def conform(
             columns,
             tuple(key),
             unique_key=unique_key,
-            has_problems=bool(problems),
+            has_problems=bool(told),
+            landed=landed,
             zone=zone,
             show_unknown=show_unknown,
         )
@@ -458,13 +474,16 @@ class _Plan:
         *,
         unique_key: bool,
         has_problems: bool,
+        landed: StructField | None,
         zone: str | None,
         show_unknown: bool | None,
     ) -> None:
         self.differences: list[Difference] = []
-        self._told = has_problems
+        self._told, self._landed = has_problems, landed
+        self._unparsed = f"coalesce(size({LANDED}.problems), 0) > 0" if _has_problems(landed) else ""
         self._incoming, self._unique_key, self._frozen_key = incoming, unique_key, Mode(values) is Mode.FREEZE
         shown = not (_has_pii(contract) or _has_pii(incoming)) if show_unknown is None else show_unknown
+        self._shown = shown
         self._planner = _Planner(Mode(unknown), self.differences, utc=zone in {"UTC", "Etc/UTC"}, shown=shown)
         _require_distinct(incoming, "the incoming rows have")
         _require_distinct(contract, "the contract has")
@@ -485,6 +504,8 @@ class _Plan:
         for column in self._variants:
             told = f"a value that does not fit goes as text into {column.name}__v_text"
             self.differences.append(Difference("variant", column.name, told))
+        for name, told in json.loads((landed.metadata if landed else {}).get(DIFFERENCES, "{}")).items():
+            self.differences.append(Difference("missing", name, told))
         _require_distinct([output.name for output in self.outputs], "the conformed rows would have")
 
     def applied_to(self, rows: DataFrame) -> tuple[DataFrame, str]:
@@ -493,7 +514,8 @@ class _Plan:
         Its projections stand on one another so that each cast is evaluated once: Spark merges two only where it would not
         evaluate anything twice.
         """
-        raw = rows.toDF(*(f"r{place}" for place in range(len(self._incoming))), *([_TOLD] if self._told else []))
+        more = [name for name, given in ((_TOLD, self._told), (LANDED, self._landed)) if given]
+        raw = rows.toDF(*(f"r{place}" for place in range(len(self._incoming))), *more)
         carried = list(raw.columns)
         candidates = [f"{column.candidate} AS {column.v}" for column in self._columns if not column.bare]
         staged = raw.selectExpr(*carried, *candidates) if candidates else raw
@@ -505,7 +527,7 @@ class _Plan:
         staged = staged.selectExpr(*carried, f"{self._state(told, len(carried))} AS state")
         problems = [column.problems for column in self._columns if column.problems]
         if self._told:
-            problems.append(f"transform({_TOLD}, p -> {_with_severity('p', _OUT)})")
+            problems.append(f"transform({_TOLD}, p -> {_with_severity('p', self._told_severity)})")
         if self._unique_key:
             staged, problem = self._with_unique_key(staged, carried)
             problems.append(problem)
@@ -520,7 +542,12 @@ class _Plan:
     @property
     def may_freeze(self) -> bool:
         """Whether a row can be frozen."""
-        return any(_FROZEN in column.severities for column in self._columns) or (self._unique_key and self._frozen_key)
+        frozen = self._frozen_key and (self._unique_key or self._told)
+        return frozen or any(_FROZEN in column.severities for column in self._columns)
+
+    @property
+    def _told_severity(self) -> int:
+        return _FROZEN if self._frozen_key else _OUT
 
     def _value(self, column: _Column) -> str:
         # A complex value has NULL in place of what was discarded inside already.
@@ -543,13 +570,17 @@ class _Plan:
             if fitting:
                 worst.append(f"if({_all(fitting, apart=apart)}, {_FITS}, {severity})")
         if self._told:
-            worst.append(f"if(coalesce(size({_TOLD}), 0) > 0, {_OUT}, {_FITS})")
+            worst.append(f"if(coalesce(size({_TOLD}), 0) > 0, {self._told_severity}, {_FITS})")
         for column in judged:
             if len(column.severities) > 1:
                 worst.append(f"if({_ok(column, told)}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
         # A filter is not pushed below what is not deterministic. Pushed below the casts it would evaluate them once more.
         nothing = f"least(spark_partition_id(), {_FITS})"
-        return f"CAST(greatest({', '.join([*worst, nothing])}) AS TINYINT)"
+        state = f"greatest({', '.join([*worst, nothing])})"
+        if self._unparsed:
+            # Nothing was read of it, so nothing is known of its columns.
+            state = f"if({self._unparsed}, greatest({self._told_severity}, {nothing}), {state})"
+        return f"CAST({state} AS TINYINT)"
 
     def _with_unique_key(self, staged: DataFrame, carried: list[str]) -> tuple[DataFrame, str]:
         key = ", ".join(column.v for column in self._key)
@@ -571,8 +602,16 @@ class _Plan:
             return f"CAST(NULL AS {_ddl(QUARANTINE)})"
         public = _struct_sql((name, f"p.{name}") for name in PROBLEM.names)
         told = f"transform({_joined(problems)}, p -> {public})"
+        if self._unparsed:
+            told = f"if({self._unparsed}, transform({LANDED}.problems, p -> {public}), {told})"
         incoming = sorted((column for column in self._columns if column.original), key=lambda column: column.place)
-        shown = _as_json(_struct_sql((column.original, column.shown) for column in incoming)) if incoming else "'{}'"
+        parts = [(column.original, column.shown) for column in incoming]
+        if self._landed:
+            parts.append(("_gw_file", f"{LANDED}.file"))
+        if self._unparsed:
+            record = f"{LANDED}.record"
+            parts.append(("_gw_record", record if self._shown else _withheld(record)))
+        shown = _as_json(_struct_sql(parts)) if parts else "'{}'"
         row = _struct_sql([("original", shown), ("problems", told), ("kept", f"state = {_KEPT}")])
         return f"CASE WHEN state > {_FITS} THEN {row} END"
 
@@ -1638,6 +1677,10 @@ def _has_pii(data_type: DataType) -> bool:
     if isinstance(data_type, ArrayType):
         return _has_pii(data_type.elementType)
     return isinstance(data_type, MapType) and (_has_pii(data_type.keyType) or _has_pii(data_type.valueType))
+
+
+def _has_problems(landed: StructField | None) -> bool:
+    return landed is not None and isinstance(landed.dataType, StructType) and "problems" in landed.dataType.names
 
 
 def _require_distinct(names: StructType | Sequence[str], who: str) -> None:
