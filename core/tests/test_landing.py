@@ -134,8 +134,18 @@ def test_folders_are_columns_of_text(spark, land):
     assert [str(row.dt) for row in conformed.quarantine_with("dt").collect()] == ["2026-01-05"]
     with pytest.raises(LandingError, match=r"name different columns: none for .*, dt, shop for .*read them apart"):
         read_landing(spark, land({"a.csv": HEADER}), contract)
-    only = read_landing(spark, f"{location}/dt=2026-01-05/shop=007/a.csv", contract, base=location)
-    assert only.where("_gw_landing.problems IS NULL").select("dt", "shop").first() == ("2026-01-05", "007")
+    files = [f"{location}/dt=2026-01-05/shop=007/a.csv", f"file://{location}/dt=2026-01-06"]
+    land({"dt=2026-01-06/shop=8/b.csv": HEADER + b"3,c,3\n"})
+    only = read_landing(spark, files, contract, base=location).where("_gw_landing.problems IS NULL")
+    assert_same_rows(only.select("id", "dt", "shop"), [("1", "2026-01-05", "007"), ("3", "2026-01-06", "8")])
+
+
+def test_a_file_that_spark_passes_over_is_refused(spark, land):
+    location = land({"_a.csv": HEADER + b"1,a,1\n"})
+    with pytest.raises(LandingError, match="_a.csv: Spark passes over files whose names begin with _"):
+        read_landing(spark, f"{location}/_a.csv", ORDERS)
+    with pytest.raises(LandingError, match="there are no files"):
+        read_landing(spark, location, ORDERS)
 
 
 REFUSED = {
@@ -378,7 +388,7 @@ def test_files_in_s3_are_read_by_their_first_bytes(spark, request):
     storage.write("dt=2026-01-05/b.csv", b"")
     landing = find_files(["s3://data/landing"], "", text=True)
     assert [(file.uri, len(file.head), file.complete) for file in landing.files] == [
-        ("s3://data/landing/dt=2026-01-05/a.csv", 16 << 10, False)
+        ("s3://data/landing/dt=2026-01-05/a.csv", 4 << 10, False)
     ]
     assert landing.partitions == ("dt",)
     assert storage.read_range("dt=2026-01-05/a.csv", -3, 2) == b"xx"

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from os.path import commonprefix
 from urllib.parse import unquote
 
-from gluewright_core.errors import LandingError, StorageError
+from gluewright_core.errors import LandingError
 from gluewright_core.storage import Storage, open_storage
-from gluewright_core.storage.opening import parent_uri
 
-HEAD, LONG_HEAD = 16 << 10, 4 << 20
+HEAD, LONG_HEAD = 4 << 10, 4 << 20
 """How many bytes of a file are looked at: first, and where its first line is longer."""
 UTF8_BOM = codecs.BOM_UTF8
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -89,7 +89,7 @@ def find_files(locations: Sequence[str], base: str, *, text: bool) -> Landing:
         LandingError: there are none, or one of them cannot be read as text in UTF-8.
     """
     shown = ", ".join(locations[:3]) + (", ..." if len(locations) > 3 else "")
-    listed = [file for location in locations for file in _listed(location)]
+    listed = list(_listed(locations))
     if not listed:
         raise LandingError(f"{shown or 'the landing'}: there are no files; check the location, and whether they have landed")
     folder = open_storage(base or locations[0]).uri if base or len(locations) == 1 else ""
@@ -119,7 +119,7 @@ def with_head(file: LandedFile, size: int = HEAD) -> LandedFile:
     if file.key.endswith(".gz"):
         inflate = zlib.decompressobj(wbits=31)
         try:
-            head = inflate.decompress(raw, LONG_HEAD)
+            head = inflate.decompress(raw, size)
         except zlib.error as error:
             raise refuse(f"is not sound gzip data ({error}); have it sent again") from error
         if ended and not inflate.eof and not inflate.unconsumed_tail:
@@ -136,24 +136,38 @@ def _refused(file: LandedFile, reason: str) -> LandingError:
     return LandingError(f"{file.uri} {reason}")
 
 
-def _listed(location: str) -> Iterator[LandedFile]:
-    storage = open_storage(location)
-    found = [LandedFile(storage, each.key, each.size) for each in storage.list_objects() if not _hidden(each.key)]
-    if found or location.endswith("/"):
-        yield from found
+def _listed(locations: Sequence[str]) -> Iterator[LandedFile]:
+    """List files and the files in folders, through one storage."""
+    uris = [location.rstrip("/") if "://" in location else open_storage(location).uri for location in locations]
+    if not uris:
         return
-    try:
-        parent, name = parent_uri(storage.uri)
-    except StorageError:
-        return
-    folder = open_storage(parent)
-    if each := folder.stat(name):
-        yield LandedFile(folder, name, each.size)
+    parents = [uri.split("/")[:-1] for uri in uris]
+    root = "/".join(commonprefix(parents))
+    if root.endswith(("/", ":")):
+        # Nothing is above a bucket, and nothing but the root folder above these.
+        if len(uris) > 1:
+            yield from (file for uri in uris for file in _listed([uri]))
+            return
+        root = uris[0]
+    storage = open_storage(root)
+    for uri in uris:
+        key = uri.removeprefix(root).strip("/")
+        if key and (found := storage.stat(key)):
+            if _hidden(key.rpartition("/")[2]):
+                raise LandingError(f"{uri}: Spark passes over files whose names begin with _ or .; rename it")
+            yield LandedFile(storage, found.key, found.size)
+            continue
+        folder = f"{key}/" if key else ""
+        for each in storage.list_objects(folder):
+            if not _hidden(each.key.removeprefix(folder)):
+                yield LandedFile(storage, each.key, each.size)
 
 
 def _hidden(key: str) -> bool:
-    # As Spark: a folder of a partition column may begin with an underscore. Keys that end with / are folders in S3.
-    return key.endswith("/") or any(part[:1] in {"_", "."} and "=" not in part for part in key.split("/"))
+    # As Spark does. Keys that end with / are folders in S3.
+    return key.endswith(("/", "._COPYING_")) or any(
+        part.startswith(".") or (part.startswith("_") and "=" not in part) for part in key.split("/")
+    )
 
 
 def _partitions(base: str, files: Sequence[LandedFile]) -> tuple[str, ...]:
