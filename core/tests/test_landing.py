@@ -119,6 +119,18 @@ def test_null_is_what_the_sender_writes_unquoted(spark, land):
     assert (rows, found) == ([(1, None, None), (2, None, None), (3, None, None)], [])
 
 
+@pytest.mark.parametrize("separator", ["|", "\t", "]", "^"])
+def test_any_character_separates_values(spark, land, separator):
+    lines = [["id", "note", "amount"], ["1", "a,b", "2"], ["2", f'"x{separator}""y"', "3"], ["3", "c"]]
+    location = land({"a.csv": "\n".join(separator.join(line) for line in lines).encode()})
+    rows, found = outcome(spark, location, separator=separator)
+    assert rows == [(1, "a,b", Decimal("2.00")), (2, f'x{separator}"y', Decimal("3.00"))]
+    assert found == [(f"3{separator}c", ("", "fields"))]
+    for wrong in ("||", "\\", '"', ""):
+        with pytest.raises(LandingError, match="one character other than a quote"):
+            read_landing(spark, location, ORDERS, separator=wrong)
+
+
 def test_a_line_is_a_record_where_values_hold_no_line_breaks(spark, land):
     location = land({"a.csv": HEADER + b'1,a,1\r\n2,"b,1\n3,c,1\n'})
     rows, found = outcome(spark, location, multiline=False)

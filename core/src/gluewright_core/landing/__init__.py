@@ -68,7 +68,7 @@ def read_landing(
         format: how the files are written.
         base: the folder below which ``name=value`` folders are columns, as ``dt=2026-01-05``; by default the location, if
             it is one.
-        separator: between the values of a CSV record.
+        separator: between the values of a CSV record; one character.
         null: the text of an unquoted CSV value that stands for NULL, such as ``NA``; nothing between two separators is NULL
             too.
         quoted_null: whether a quoted value can stand for NULL too, for writers that quote everything.

@@ -57,8 +57,8 @@ def read_csv(
     Raises:
         LandingError: a header cannot be used.
     """
-    if len(separator) != 1 or separator in '"\r\n':
-        raise LandingError(f"the separator is {separator!r}; it is one character other than a quote or a line break")
+    if len(separator) != 1 or separator in '"\\\r\n':
+        raise LandingError(f"the separator is {separator!r}; give one character other than a quote, backslash or line break")
     by_header: dict[tuple[str, ...], list[LandedFile]] = {}
     for file in landing.files:
         if header := _header(file, separator, contract):
@@ -76,11 +76,13 @@ def read_csv(
     for header, files in by_header.items():
         records = _records(spark, landing, files, separator, multiline)
         fields = F.col(_FIELDS)
-        split = F.regexp_extract_all(F.concat(F.col(RECORD), F.lit(separator)), F.lit(_field(separator)), F.lit(1))
-        rows = records.withColumn(_FIELDS, split)
+        rows = records.withColumn(_FIELDS, _split(F.col(RECORD), separator))
         rows = rows.withColumn(PROBLEM_COLUMN, first_of(_problems(len(header), separator, multiline)))
-        values = {name: _value(F.get(fields, F.lit(n)), null, quoted_null) for n, name in enumerate(header)}
-        found.append(with_landing(rows, values, landing.partitions, missing))
+        # In one array: as expressions of their own, the values of many columns are too much code for the JVM to compile.
+        values = F.transform(fields, lambda field: _value(field, null, quoted_null))
+        rows = rows.withColumn(_FIELDS, F.when(F.col(PROBLEM_COLUMN).isNull(), values))
+        columns = {name: F.get(fields, F.lit(n)) for n, name in enumerate(header)}
+        found.append(with_landing(rows, columns, landing.partitions, missing))
     return functools.reduce(functools.partial(DataFrame.unionByName, allowMissingColumns=True), found)
 
 
@@ -104,6 +106,8 @@ def _records(
         "enableDateTimeParsingFallback": "false",
     }
     rows = spark.read.schema(schema).options(**options).csv([file.path for file in files])
+    # A line with nothing but its end is no record.
+    rows = rows.where(~F.coalesce(_RAW, F.lit("-")).isin("", "\r"))
     # An empty value is neither a date nor corrupt.
     whole = F.coalesce(F.col(_RAW), F.date_format(_VALUE, _NEVER), F.lit('""'))
     ascii_only = F.octet_length(_RAW) == F.length(_RAW)
@@ -112,12 +116,17 @@ def _records(
     others = [F.col("_metadata.file_path").alias(FILE), *(F.col(quoted(name)) for name in landing.partitions)]
     rows = rows.select(whole.alias(_RAW), *others)
     rows = rows.select(decoded.alias(RECORD), *_others(landing))
-    # A line with nothing but its end is no record.
-    return rows.select(ended.otherwise(F.col(RECORD)).alias(RECORD), *_others(landing)).where(F.col(RECORD) != "")
+    return rows.select(ended.otherwise(F.col(RECORD)).alias(RECORD), *_others(landing))
 
 
 def _others(landing: Landing) -> list[Column]:
     return [F.col(FILE), *(F.col(quoted(name)) for name in landing.partitions)]
+
+
+def _split(record: Column, separator: str) -> Column:
+    parsed = F.regexp_extract_all(F.concat(record, F.lit(separator)), F.lit(_field(separator)), F.lit(1))
+    plain = ~record.contains('"') & ~record.contains("\r")
+    return F.when(plain, F.split(record, re.escape(separator), -1)).otherwise(parsed)
 
 
 def _field(separator: str) -> str:

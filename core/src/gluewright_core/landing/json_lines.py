@@ -60,6 +60,7 @@ def read_json(spark: SparkSession, landing: Landing, contract: Contract) -> Data
     schema = _schema(rows, landing, contract)
     rows = rows.withColumn(_PARSED, _parsed(record, schema))
     rows = rows.withColumn(PROBLEM_COLUMN, first_of(_problems()))
+    rows = rows.withColumn(_PARSED, F.when(F.col(PROBLEM_COLUMN).isNull(), F.col(_PARSED)))
     return with_landing(rows, _columns(schema, contract), landing.partitions, {})
 
 

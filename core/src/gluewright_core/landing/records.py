@@ -55,7 +55,7 @@ def with_landing(
 
     Args:
         rows: with a record, its file and its problem in the reserved columns.
-        columns: by name; NULL for a record with a problem.
+        columns: by name; they are NULL where there is a problem.
         partitions: the columns of folders.
         missing: what is different in some of the files, by column.
     """
@@ -69,7 +69,7 @@ def with_landing(
         F.when(found.isNotNull(), safe).alias("record"),
         F.when(found.isNotNull(), F.array(found)).alias("problems"),
     )
-    values = [F.when(found.isNull(), column).alias(name) for name, column in columns.items()]
+    values = [column.alias(name) for name, column in columns.items()]
     return rows.select(*values, *(F.col(quoted(name)) for name in partitions), described(landing, missing))
 
 
