@@ -332,6 +332,7 @@ WRONG = {
     "no condition": (rows_rule(sql="c + 1", name="x"), r"the rule x: c \+ 1 is int; write a condition", SQL),
     "no SQL": (rows_rule(sql="c >", name="x"), "the rule x: .*PARSE_SYNTAX_ERROR", SQL),
     "a subquery": (rows_rule(sql="c IN (SELECT 1)", name="x"), "the rule x: ", SQL),
+    "a nested subquery": (rows_rule(sql="c > 1 OR EXISTS (SELECT 1)", name="x"), "the rule x: ", SQL),
     "an aggregate": (rows_rule(sql="sum(c) > 0", name="x"), "the rule x: ", SQL),
 }
 

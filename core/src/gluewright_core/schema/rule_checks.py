@@ -56,6 +56,10 @@ def _of_sql(sql: str, struct: str) -> str:
         with ansi(session):
             found = none.selectExpr("*", f"({sql}) AS `_gw_rule`").schema["_gw_rule"].dataType
             none.selectExpr("*", f"{guarded(sql)} AS `_gw_rule`")
+        parsed = session._jsparkSession.sessionState().sqlParser().parseExpression(sql)
+        patterns = session._jvm.org.apache.spark.sql.catalyst.trees.TreePattern  # type: ignore[union-attr]
+        if parsed.containsPattern(patterns.PLAN_EXPRESSION()):
+            return f"{sql} has a subquery; write a condition over the columns of one row"
     except PySparkException as error:
         return str(error).strip().splitlines()[0]
     kind = found.simpleString()
