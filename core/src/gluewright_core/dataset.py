@@ -37,6 +37,7 @@ RUN = "quarantined_by"
 """The last partition column of a quarantine table: the run that set the row aside."""
 
 
+_RULE = "rule "
 _log = logging.getLogger("gluewright.dataset")
 
 
@@ -77,6 +78,7 @@ class Saved:
         quarantined: rows that are in quarantine only.
         kept: rows that were written without some of their values, which quarantine tells.
         differences: between the incoming columns and the contract's, such as a column that is missing.
+        broken: how many rows broke each of the contract's rules, whatever its severity; a row may break several.
     """
 
     published: Published
@@ -84,10 +86,13 @@ class Saved:
     quarantined: int
     kept: int
     differences: tuple[Difference, ...] = ()
+    broken: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def told(self, step: Step) -> Saved:
         """Add the figures, which add up, and the differences to a step of the run's summary."""
         step.add(read=self.read, written=self.published.rows, quarantined=self.quarantined)
+        if self.broken:
+            step.add_broken_rules(self.published.table, self.broken)
         if self.differences:
             step.add_differences(self.published.table, _by_kind(self.differences))
         return self
@@ -100,7 +105,8 @@ class Dataset:
     Attributes:
         contract: what its rows promise.
         table: with the rows.
-        quarantine: with what did not fit; None if the contract freezes every value, because then nothing is set aside.
+        quarantine: with what did not fit; None if the contract freezes every value and has no rules, because then nothing
+            is set aside.
     """
 
     contract: Contract
@@ -112,14 +118,15 @@ class Dataset:
 
         Returns:
             The contract's columns, then those that the table got because the contract lets unknown ones in. Where the
-            contract allows no NULL and there is one, whatever uses the rows fails.
+            contract allows no NULL and there is one, whatever uses the rows fails. Rules are checked when rows are saved,
+            not here.
 
         Raises:
             ContractBroken: the table's columns are not the contract's.
         """
-        columns = [dataclasses.replace(column, on_surprise=None) for column in self.contract.columns]
+        columns = [dataclasses.replace(column, on_surprise=None, rules=()) for column in self.contract.columns]
         new = Mode.EVOLVE if self._evolves else self.contract.new_columns
-        frozen = dataclasses.replace(self.contract, values=Mode.FREEZE, columns=columns, new_columns=new)
+        frozen = dataclasses.replace(self.contract, values=Mode.FREEZE, columns=columns, new_columns=new, rules=())
         table = self._with_own_columns()
         conformed = frozen.conform(table.read())
         there = {name.lower() for name in (self.table.columns() or self.contract.struct).names}
@@ -172,9 +179,10 @@ class Dataset:
         """
         conformed = self.contract.conform(rows, unique_key=unique_key, problems=problems)
         self._report_differences(conformed.differences, on_difference or {})
-        read, aside, kept = None, 0, 0
+        read, aside, kept, broken = None, 0, 0, {}
         if self.quarantine is not None:
             unfit, figures = self._set_aside(conformed, run)
+            broken = self._report_broken(conformed, figures)
             if figures["frozen"] or _too_many(figures, max_rows, max_share):
                 conformed.require(max_rows=max_rows, max_share=max_share)
             quarantined = self.quarantine.publish(unfit, run=run, replace=self._replaced(unfit, replace, run))
@@ -185,7 +193,15 @@ class Dataset:
         if read is None:
             return Saved(published, published.rows, 0, 0, conformed.differences)
         _require_same(published, figures["written"])
-        return Saved(published, read, aside, kept, conformed.differences)
+        return Saved(published, read, aside, kept, conformed.differences, broken)
+
+    def _report_broken(self, conformed: Conformed, figures: Mapping[str, int]) -> dict[str, int]:
+        broken = {label: figures[_RULE + label] for label in conformed.broken}
+        for label, rows in broken.items():
+            if rows:
+                fields = {"table": self.contract.name, "rule": label, "rows": rows}
+                _log.warning("%s: the rule %s is broken by %s rows", self.contract.name, label, f"{rows:,}", extra=fields)
+        return broken
 
     def _report_differences(self, found: Sequence[Difference], given: Mapping[str, OnDifference | str]) -> None:
         if unknown := sorted({*given} - {*ON_DIFFERENCE}):
@@ -235,13 +251,18 @@ class Dataset:
 
     def _set_aside(self, conformed: Conformed, run: str) -> tuple[DataFrame, dict[str, int]]:
         """Compute the rows that do not fit, and count all rows on the way."""
-        figures = {"read": None, **conformed.outcomes}
+        rules = {_RULE + label: broken for label, broken in conformed.broken.items()}
+        figures = {"read": None, **conformed.outcomes, **rules}
         if conformed.certain:
             return self._marked(conformed, run), dict.fromkeys(figures, 0)
         counted = Counted(conformed.checked, figures)
         # Few rows; and what is planned from here on has not all the checks in its plan.
         aside = self._marked(conformed.from_checked(counted.rows), run).localCheckpoint()
-        return aside, counted.figures() or dataclasses.asdict(conformed.counts())
+        found = counted.figures()
+        if found is None:
+            by_rule = {_RULE + label: rows for label, rows in conformed.count_broken().items()}
+            found = {**dataclasses.asdict(conformed.counts()), **by_rule}
+        return aside, found
 
     def _marked(self, conformed: Conformed, run: str) -> DataFrame:
         return conformed.quarantine_with(*self.contract.partition_by).withColumn(RUN, F.lit(run))
@@ -290,6 +311,7 @@ def open_dataset(
     table = TableSpec(contract.name, contract.struct, tuple(contract.partition_by), location, contract.comment)
     quarantine = quarantine_spec(contract.name, location, partitions)
     frozen = {contract.values, *(column.on_surprise or contract.values for column in contract.columns)} == {Mode.FREEZE}
+    frozen = frozen and not contract.has_rules
     return Dataset(
         contract,
         open_table(spark, table, kind, catalog=catalog),

@@ -60,6 +60,10 @@ class LeaseTimeoutError(StorageError):
     """A client may wait longer for one request than a lease allows. Nothing was written."""
 
 
+class LandingError(GluewrightError):
+    """Landed files cannot be read: none are there, or one cannot be read at all; the message names it."""
+
+
 class TableError(GluewrightError):
     """A table cannot be read or published as asked. The subclasses tell why."""
 

@@ -46,6 +46,7 @@ class Step:
         self._unknown: set[str] = set()
         self._reported: dict[str, Any] = {}
         self.differences: dict[str, dict[str, list[str]]] = {}
+        self.broken_rules: dict[str, Counter[str]] = {}
 
     def counting(
         self,
@@ -118,6 +119,15 @@ class Step:
             texts: sentences by the kind of difference, such as ``missing``.
         """
         self.differences.setdefault(table, {}).update(texts)
+
+    def add_broken_rules(self, table: str, rows: Mapping[str, int]) -> None:
+        """Add to the written summary how many rows broke each rule of a contract.
+
+        Args:
+            table: that the rows were saved to.
+            rows: by rule.
+        """
+        self.broken_rules.setdefault(table, Counter()).update(rows)
 
     def resolve(self) -> None:
         """Take over the figures that actions have yielded since; what has not come stays unknown."""
@@ -222,7 +232,8 @@ class RunSummary:
 
 def _step_as_dict(step: Step) -> dict[str, Any]:
     differences = {"differences": step.differences} if step.differences else {}
-    return {"name": step.name, "seconds": step.seconds, **step.counts(), **differences}
+    rules = {"rules": {table: dict(rows) for table, rows in step.broken_rules.items()}} if step.broken_rules else {}
+    return {"name": step.name, "seconds": step.seconds, **step.counts(), **rules, **differences}
 
 
 def write_summary(summary: RunSummary, where: str) -> None:

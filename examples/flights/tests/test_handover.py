@@ -28,9 +28,8 @@ def test_tokens_join_flights_and_planes_as_tail_numbers_do_and_no_tail_number_is
     world = new_world(last="2013-01-02")
     summary = world.run(share_key)
     flights, planes = world.table("flights_shared"), world.table("planes_shared")
-    sent = (
-        world.spark.read.options(header=True, nullValue="NA").schema(PLANES).csv(str(world.landing / "reference/planes.csv"))
-    )
+    reader = world.spark.read.options(header=True, nullValue="NA").schema(PLANES.struct)
+    sent = reader.csv(str(world.landing / "reference/planes.csv"))
 
     def makers(flights, planes):
         return flights.join(planes, "tailnum").groupBy("dt", "carrier", "manufacturer").count()

@@ -4,6 +4,7 @@
 |------------------------------------------|-------------------------------------------------------------------------------|
 | `contract`                               | a dataset's columns, key, partitions and modes                                |
 | `conform`                                | holds rows to a contract, nothing lost                                        |
+| `rules`                                  | allowed values, bounds, lengths, patterns, unique columns, SQL                |
 | `files`                                  | contracts in YAML and JSON                                                    |
 | `sources`                                | Glue, CloudFormation, Avro, SQL, samples, Parquet files: read and written     |
 | `drift`, `reading`                       | whether those still agree; also as a command                                  |
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gluewright_core.schema.contract import Column, Contract
     from gluewright_core.schema.files import load_contract, save_contract
     from gluewright_core.schema.rows import broken_rows, row_struct, valid_rows
+    from gluewright_core.schema.rules import Rule, Severity
     from gluewright_core.schema.types import parse_type, type_text
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "Compatibility",
     "Contract",
     "Mode",
+    "Rule",
+    "Severity",
     "broken_rows",
     "check_versions",
     "load_contract",
@@ -43,6 +47,8 @@ _HOMES = {
     "Compatibility": "compatibility",
     "Contract": "contract",
     "Mode": "conform",
+    "Rule": "rules",
+    "Severity": "rules",
     "broken_rows": "rows",
     "check_versions": "compatibility",
     "load_contract": "files",

@@ -58,15 +58,17 @@ Example:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from itertools import count
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -93,6 +95,40 @@ from pyspark.sql.types import (
 )
 
 
+@dataclass(frozen=True)
+class Check:
+    """A rule as SQL over the contract's columns, for :func:`conform`.
+
+    Attributes:
+        column: that the rule is about, as quarantine names it; empty for a whole row.
+        name: of the rule, as quarantine names it.
+        sql: what must not be false; it sees NULL in place of a value that does not fit its column.
+        reason: why a row that breaks it does not fit.
+        severity: ``warn`` (the row is written and counted), ``quarantine`` or ``fail`` (as a frozen value).
+        may_raise: whether the SQL can fail for a row; such a row breaks the rule.
+        unique: columns, in place of SQL, whose values no two rows that fit otherwise share; rows with a NULL there are left
+            out.
+    """
+
+    column: str
+    name: str
+    sql: str
+    reason: str
+    severity: str
+    may_raise: bool = False
+    unique: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name under which broken rows are counted."""
+        return f"{self.column}: {self.name}" if self.column else self.name
+
+    @property
+    def state(self) -> int:
+        """What becomes of a row that breaks it."""
+        return {"warn": _FITS, "quarantine": _OUT, "fail": _FROZEN}[self.severity]
+
+
 class Mode(StrEnum):
     """What happens to what the contract does not foresee: an unknown column, or a value that does not fit its column.
 
@@ -113,6 +149,14 @@ class Mode(StrEnum):
     DISCARD_ROW = "discard_row"
     DISCARD_VALUE = "discard_value"
 
+
+LANDED = "_gw_landing"
+"""The column in which a reader of files passes on what it could not parse: a struct with ``file`` and, unless the reader
+parses everything, ``record`` and ``problems`` (an array of `PROBLEM`). A row with problems goes to quarantine for these, and
+nothing else is checked."""
+
+DIFFERENCES = "missing"
+"""The metadata of that column: as JSON, the contract's columns that some of the files lack, each with a sentence."""
 
 FROZEN = "a value does not fit a frozen column; Conformed.require() tells which"
 """The message with which rows fail that hold such a value."""
@@ -199,7 +243,7 @@ class Counts:
 
 # What becomes of a row, the worst of its problems.
 _FITS, _KEPT, _OUT, _FROZEN = range(4)
-_STATE, _QUARANTINE, _TOLD = "_conform_state", "_conform_quarantine", "_conform_told"
+_STATE, _QUARANTINE, _TOLD, _BROKEN = "_conform_state", "_conform_quarantine", "_conform_told", "_conform_broken"
 
 
 @dataclass(frozen=True)
@@ -235,6 +279,7 @@ class Conformed:
     _outputs: tuple[_Output, ...]
     _quarantined: str
     _may_freeze: bool
+    _checks: tuple[Check, ...] = ()
     _checked: DataFrame | None = None
 
     @property
@@ -242,9 +287,10 @@ class Conformed:
         """Every incoming row: its conformed values, what became of it, and what quarantine tells of it."""
         if self._checked is not None:
             return self._checked
-        names = _free_names([_STATE, _QUARANTINE], [output.name for output in self._outputs])
+        names = _free_names([_STATE, _QUARANTINE, _BROKEN], [output.name for output in self._outputs])
         told = F.col("state").alias(names[0]), F.expr(self._quarantined).alias(names[1])
-        return self.judged.select(*(output.column for output in self._outputs), *told)
+        broken = [F.col("broken").alias(names[2])] if self._checks else []
+        return self.judged.select(*(output.column for output in self._outputs), *broken, *told)
 
     def from_checked(self, checked: DataFrame) -> Conformed:
         """Make ``rows`` and ``quarantine`` from :attr:`checked` as it was kept, counted or watched.
@@ -294,6 +340,19 @@ class Conformed:
             "frozen": F.expr(f"{self._state} = {_FROZEN}"),
         }
 
+    @property
+    def broken(self) -> dict[str, Column]:
+        """Conditions over ``checked``: whether a row breaks a rule, by the rule's name behind its column's."""
+        if not self._checks:
+            return {}
+        column = _quoted(self.checked.columns[-3])
+        return {check.label: F.expr(f"get({column}, {number})") for number, check in enumerate(self._checks)}
+
+    def count_broken(self) -> dict[str, int]:
+        """Count how many rows break each rule, in one pass over them."""
+        counted = [F.count(F.when(broken, True)).alias(label) for label, broken in self.broken.items()]
+        return self.checked.agg(*counted).first().asDict() if counted else {}  # type: ignore[union-attr]
+
     def counts(self) -> Counts:
         """Count what became of the rows, in one pass over them.
 
@@ -341,7 +400,9 @@ class Conformed:
         counts = self.counts()
         limits = []
         if counts.frozen:
-            limits.append(f"{counts.frozen:,} of them in frozen columns, where no value may be other than the contract says")
+            rules = " or against rules of severity fail" if any(check.state == _FROZEN for check in self._checks) else ""
+            where = f"in frozen columns{rules}, where no value may be other than the contract says"
+            limits.append(f"{counts.frozen:,} of them {where}")
         if max_rows is not None and counts.quarantined > max_rows:
             limits.append(f"{max_rows:,} rows are allowed")
         if max_share is not None and counts.quarantined > max_share * counts.read:
@@ -358,7 +419,7 @@ class Conformed:
         raise ContractBroken("\n".join(lines))
 
     def observed(self, observation: Observation) -> Conformed:
-        """Count while the rows are used, without a pass of its own: ``read`` and each of :attr:`outcomes`.
+        """Count while the rows are used, without a pass of its own: ``read``, each of :attr:`outcomes` and :attr:`broken`.
 
         Args:
             observation: is filled by the first action on the result's ``rows`` or ``quarantine``.
@@ -371,7 +432,7 @@ class Conformed:
             >>> conform(raw, contract).observed(seen).rows.write.parquet(...)     # doctest: +SKIP
             >>> seen.get["quarantined"]                                           # doctest: +SKIP
         """
-        numbers = {"read": F.lit(True), **self.outcomes}
+        numbers = {"read": F.lit(True), **self.outcomes, **self.broken}
         counted = (F.count(F.when(condition, True)).alias(name) for name, condition in numbers.items())
         return self.from_checked(self.checked.observe(observation, *counted))
 
@@ -395,6 +456,7 @@ def conform(
     unique_key: bool = False,
     problems: str = "",
     show_unknown: bool | None = None,
+    checks: Sequence[Check] = (),
 ) -> Conformed:
     """Hold rows to a contract.
 
@@ -410,9 +472,10 @@ def conform(
         unique_key: send every row whose key another row has too to quarantine: all of them, since none is better than
             the others. Only rows that fit otherwise are compared. This shuffles the rows.
         problems: an incoming column of type ``array<struct>`` of `PROBLEM`, with what the caller found wrong with a row; a
-            row with any goes to quarantine. The column itself is no part of the data.
+            row with any goes to quarantine. The column itself is no part of the data, and neither is `LANDED`.
         show_unknown: whether quarantine has the values of columns and fields that the contract does not have. By default
             not if anything is tagged ``pii``: what is unknown may be personal data too.
+        checks: rules over the contract's columns.
 
     Returns:
         Rows and quarantine, lazily.
@@ -423,9 +486,15 @@ def conform(
     """
     try:
         zone = rows.sparkSession.conf.get("spark.sql.session.timeZone")
-        incoming = rows.drop(problems) if problems else rows
-        if problems:
-            rows = rows.select(*map(_quoted, incoming.columns), F.col(_quoted(problems)).alias(_TOLD))
+        landed = next((field for field in rows.schema if field.name == LANDED), None)
+        incoming = rows.drop(LANDED, *([problems] if problems else []))
+        told = [F.col(_quoted(problems))] if problems else []
+        told += [F.col(f"{LANDED}.problems")] if _has_problems(landed) else []
+        if told or landed:
+            every = told[0] if len(told) == 1 else F.flatten(F.array_compact(F.array(*told)))
+            carried = [every.alias(_TOLD)] if told else []
+            carried += [F.col(LANDED)] if landed else []
+            rows = rows.select(*map(_quoted, incoming.columns), *carried)
         plan = _Plan(
             incoming.schema,
             schema,
@@ -433,15 +502,24 @@ def conform(
             columns,
             tuple(key),
             unique_key=unique_key,
-            has_problems=bool(problems),
+            has_problems=bool(told),
+            landed=landed,
             zone=zone,
             show_unknown=show_unknown,
+            checks=tuple(checks),
         )
         judged, quarantined = plan.applied_to(rows)
     except ContractBroken as broken:
         raise ContractBroken(f"{dataset}: {broken}") if dataset else broken from None
     return Conformed(
-        judged, tuple(plan.differences), dataset, plan.certain, tuple(plan.outputs), quarantined, plan.may_freeze
+        judged,
+        tuple(plan.differences),
+        dataset,
+        plan.certain,
+        tuple(plan.outputs),
+        quarantined,
+        plan.may_freeze,
+        tuple(checks),
     )
 
 
@@ -458,13 +536,18 @@ class _Plan:
         *,
         unique_key: bool,
         has_problems: bool,
+        landed: StructField | None,
         zone: str | None,
         show_unknown: bool | None,
+        checks: tuple[Check, ...],
     ) -> None:
         self.differences: list[Difference] = []
-        self._told = has_problems
+        self.checks = checks
+        self._told, self._landed = has_problems, landed
+        self._unparsed = f"coalesce(size({LANDED}.problems), 0) > 0" if _has_problems(landed) else ""
         self._incoming, self._unique_key, self._frozen_key = incoming, unique_key, Mode(values) is Mode.FREEZE
         shown = not (_has_pii(contract) or _has_pii(incoming)) if show_unknown is None else show_unknown
+        self._shown = shown
         self._planner = _Planner(Mode(unknown), self.differences, utc=zone in {"UTC", "Etc/UTC"}, shown=shown)
         _require_distinct(incoming, "the incoming rows have")
         _require_distinct(contract, "the contract has")
@@ -485,6 +568,8 @@ class _Plan:
         for column in self._variants:
             told = f"a value that does not fit goes as text into {column.name}__v_text"
             self.differences.append(Difference("variant", column.name, told))
+        for name, told in json.loads((landed.metadata if landed else {}).get(DIFFERENCES, "{}")).items():
+            self.differences.append(Difference("missing", name, told))
         _require_distinct([output.name for output in self.outputs], "the conformed rows would have")
 
     def applied_to(self, rows: DataFrame) -> tuple[DataFrame, str]:
@@ -493,34 +578,97 @@ class _Plan:
         Its projections stand on one another so that each cast is evaluated once: Spark merges two only where it would not
         evaluate anything twice.
         """
-        raw = rows.toDF(*(f"r{place}" for place in range(len(self._incoming))), *([_TOLD] if self._told else []))
+        more = [name for name, given in ((_TOLD, self._told), (LANDED, self._landed)) if given]
+        raw = rows.toDF(*(f"r{place}" for place in range(len(self._incoming))), *more)
         carried = list(raw.columns)
         candidates = [f"{column.candidate} AS {column.v}" for column in self._columns if not column.bare]
         staged = raw.selectExpr(*carried, *candidates) if candidates else raw
         carried += [column.v for column in self._columns if not column.bare]
-        told = [column for column in self._columns if column.check and (column.discards or column in self._variants)]
+        judged_apart = self._checked_columns()
+        told = [
+            column
+            for column in self._columns
+            if column.check and (column.discards or column in self._variants or column in judged_apart)
+        ]
         if told:
             staged = staged.selectExpr(*carried, *(f"{column.check} AS {column.ok}" for column in told))
             carried += [column.ok for column in told]
+        staged = self._with_checks(staged, carried, told)
         staged = staged.selectExpr(*carried, f"{self._state(told, len(carried))} AS state")
         problems = [column.problems for column in self._columns if column.problems]
         if self._told:
-            problems.append(f"transform({_TOLD}, p -> {_with_severity('p', _OUT)})")
-        if self._unique_key:
-            staged, problem = self._with_unique_key(staged, carried)
-            problems.append(problem)
+            problems.append(f"transform({_TOLD}, p -> {_with_severity('p', self._told_severity)})")
+        problems += [self._check_problem(n, check) for n, check in enumerate(self.checks) if check.sql and check.state]
+        unique = [(n, check) for n, check in enumerate(self.checks) if check.unique]
+        if self._unique_key or unique:
+            staged = self._with_unique(staged, carried, unique)
+            problems += [self._check_problem(n, check) for n, check in unique if check.state]
+            problems += [self._unique_problem()] if self._unique_key else []
+        if self.checks:
+            flags = ", ".join(f"g{number} > 0" for number in range(len(self.checks)))
+            staged = staged.selectExpr("*", f"array({flags}) AS broken")
         return staged, self._quarantined(problems)
+
+    def _checked_columns(self) -> list[_Column]:
+        """Find the columns whose values rules look at."""
+        if any(not check.column or check.unique for check in self.checks):
+            return [column for column in self._columns if not column.extra]
+        named = {check.column for check in self.checks}
+        return [column for column in self._columns if column.name in named and not column.extra]
+
+    def _with_checks(self, staged: DataFrame, carried: list[str], told: list[_Column]) -> DataFrame:
+        """Add ``g<n>`` for each rule in SQL: 0 if a row keeps it, 1 if not, 2 if it cannot be evaluated."""
+        checks = [(number, check) for number, check in enumerate(self.checks) if check.sql]
+        if not checks:
+            return staged
+        # Under their names in the contract there is nothing but the contract's columns.
+        values = [
+            f"{f'CASE WHEN {_ok(column, told)} THEN {column.v} END' if column.check else column.v} AS {_quoted(column.name)}"
+            for column in self._checked_columns()
+        ]
+        staged = staged.selectExpr(*(f"{_quoted(name)} AS `_gw_of_{name}`" for name in carried), *values)
+        unparsed = self._unparsed.replace(LANDED, f"`_gw_of_{LANDED}`")
+        broken = []
+        for number, check in checks:
+            found = guarded(check.sql) if check.may_raise else f"coalesce(CAST(NOT ({check.sql}) AS TINYINT), 0)"
+            broken.append(f"{f'if({unparsed}, 0, {found})' if unparsed else found} AS g{number}")
+        with ansi(staged.sparkSession):
+            staged = staged.selectExpr(*(f"`_gw_of_{name}` AS {_quoted(name)}" for name in carried), *broken)
+        carried += [f"g{number}" for number, _ in checks]
+        return staged
+
+    def _check_problem(self, number: int, check: Check) -> str:
+        if check.unique:
+            columns = [column for name in check.unique for column in self._columns if column.name == name]
+            withheld = any(column.pii for column in columns)
+            text = "NULL" if withheld else _as_json(_struct_sql((column.name, self._value(column)) for column in columns))
+            problem = _problem(check.column, check.name, check.reason, text, check.state)
+            return f"CASE WHEN g{number} > 0 THEN array({problem}) END"
+        text = "NULL"
+        for column in self._columns:
+            if column.name == check.column and not column.pii and not column.extra:
+                text = _as_text(column.raw, column.source)
+        problem = _problem(check.column, check.name, check.reason, text, check.state)
+        raised = _problem(check.column, check.name, f"could not be evaluated: {check.sql}", text, check.state)
+        raising = f"WHEN g{number} = 2 THEN array({raised}) " if check.may_raise else ""
+        return f"CASE {raising}WHEN g{number} > 0 THEN array({problem}) END"
 
     @property
     def certain(self) -> bool:
         """Whether every row fits by its types alone."""
         judged = (column for column in self._columns if column.check and column not in self._variants)
-        return not (self._told or self._unique_key or any(judged))
+        return not (self._told or self._unique_key or self.checks or any(judged))
 
     @property
     def may_freeze(self) -> bool:
         """Whether a row can be frozen."""
-        return any(_FROZEN in column.severities for column in self._columns) or (self._unique_key and self._frozen_key)
+        frozen = self._frozen_key and (self._unique_key or self._told)
+        frozen = frozen or any(check.state == _FROZEN for check in self.checks)
+        return frozen or any(_FROZEN in column.severities for column in self._columns)
+
+    @property
+    def _told_severity(self) -> int:
+        return _FROZEN if self._frozen_key else _OUT
 
     def _value(self, column: _Column) -> str:
         # A complex value has NULL in place of what was discarded inside already.
@@ -543,36 +691,71 @@ class _Plan:
             if fitting:
                 worst.append(f"if({_all(fitting, apart=apart)}, {_FITS}, {severity})")
         if self._told:
-            worst.append(f"if(coalesce(size({_TOLD}), 0) > 0, {_OUT}, {_FITS})")
+            worst.append(f"if(coalesce(size({_TOLD}), 0) > 0, {self._told_severity}, {_FITS})")
+        worst += [
+            f"if(g{number} > 0, {check.state}, {_FITS})"
+            for number, check in enumerate(self.checks)
+            if check.sql and check.state
+        ]
         for column in judged:
             if len(column.severities) > 1:
                 worst.append(f"if({_ok(column, told)}, {_FITS}, array_max(transform({column.problems}, p -> p.severity)))")
         # A filter is not pushed below what is not deterministic. Pushed below the casts it would evaluate them once more.
         nothing = f"least(spark_partition_id(), {_FITS})"
-        return f"CAST(greatest({', '.join([*worst, nothing])}) AS TINYINT)"
+        state = f"greatest({', '.join([*worst, nothing])})"
+        if self._unparsed:
+            # Nothing was read of it, so nothing is known of its columns.
+            state = f"if({self._unparsed}, greatest({self._told_severity}, {nothing}), {state})"
+        return f"CAST({state} AS TINYINT)"
 
-    def _with_unique_key(self, staged: DataFrame, carried: list[str]) -> tuple[DataFrame, str]:
-        key = ", ".join(column.v for column in self._key)
-        same = f"count(CASE WHEN state < {_OUT} THEN 1 END) OVER (PARTITION BY {key})"
+    def _with_unique(self, staged: DataFrame, carried: list[str], rules: list[tuple[int, Check]]) -> DataFrame:
+        """Compare rows that fit otherwise, whatever the other rules of this kind say of them."""
         severity = _FROZEN if self._frozen_key else _OUT
-        twice = f"state < {_OUT} AND same > 1"
-        staged = staged.selectExpr(*carried, "state", f"{same} AS same")
-        staged = staged.selectExpr(
-            *carried, f"CAST(if({twice}, {severity}, state) AS TINYINT) AS state", f"{twice} AS twice"
-        )
+        found = [("twice", severity, [column.v for column in self._key])] if self._unique_key else []
+        by_name = {column.name: column for column in self._columns if not column.extra}
+        for number, check in rules:
+            found.append((f"g{number}", check.state, [self._value(by_name[name]) for name in check.unique]))
+        kept = [*carried, "state"]
+        for name, _, values in found:
+            counted = f"state < {_OUT} AND {' AND '.join(f'{value} IS NOT NULL' for value in values)}"
+            same = f"count(CASE WHEN {counted} THEN 1 END) OVER (PARTITION BY {', '.join(values)})"
+            staged = staged.selectExpr(*kept, f"{same} AS same")
+            twice = f"{counted} AND same > 1"
+            staged = staged.selectExpr(*kept, f"{twice if name == 'twice' else f'CAST({twice} AS TINYINT)'} AS {name}")
+            kept.append(name)
+        states = [
+            f"if({name if name == 'twice' else f'{name} > 0'}, {severity}, {_FITS})"
+            for name, severity, _ in found
+            if severity
+        ]
+        if states:
+            worst = f"CAST(greatest(state, {', '.join(states)}) AS TINYINT) AS state"
+            staged = staged.selectExpr(*carried, worst, *(name for name, _, _ in found))
+        return staged
+
+    def _unique_problem(self) -> str:
         withheld = any(column.pii for column in self._key)
         text = "NULL" if withheld else _as_json(_struct_sql((column.name, column.v) for column in self._key))
         path = ", ".join(column.name for column in self._key)
+        severity = _FROZEN if self._frozen_key else _OUT
         problem = _problem(path, "unique", "another row has the same key", text, severity)
-        return staged, f"CASE WHEN twice THEN array({problem}) END"
+        return f"CASE WHEN twice THEN array({problem}) END"
 
     def _quarantined(self, problems: list[str]) -> str:
         if not problems:
             return f"CAST(NULL AS {_ddl(QUARANTINE)})"
         public = _struct_sql((name, f"p.{name}") for name in PROBLEM.names)
         told = f"transform({_joined(problems)}, p -> {public})"
+        if self._unparsed:
+            told = f"if({self._unparsed}, transform({LANDED}.problems, p -> {public}), {told})"
         incoming = sorted((column for column in self._columns if column.original), key=lambda column: column.place)
-        shown = _as_json(_struct_sql((column.original, column.shown) for column in incoming)) if incoming else "'{}'"
+        parts = [(column.original, column.shown) for column in incoming]
+        if self._landed:
+            parts.append(("_gw_file", f"{LANDED}.file"))
+        if self._unparsed:
+            record = f"{LANDED}.record"
+            parts.append(("_gw_record", record if self._shown else _withheld(record)))
+        shown = _as_json(_struct_sql(parts)) if parts else "'{}'"
         row = _struct_sql([("original", shown), ("problems", told), ("kept", f"state = {_KEPT}")])
         return f"CASE WHEN state > {_FITS} THEN {row} END"
 
@@ -1581,6 +1764,36 @@ def _both_or_none(x: str, v: str) -> str:
     return f"({x} IS NULL OR {v} IS NOT NULL)"
 
 
+def guarded(sql: str) -> str:
+    """Write 0 for a condition that is true or NULL, 1 for one that is false, and 2 for one that fails for the row.
+
+    Spark has no TRY for any expression, but ``try_to_binary`` catches what its argument raises. Inside a lambda, because
+    Spark moves what is written twice out of other expressions, and so out of the TRY.
+    """
+    tried = f"try_to_binary(coalesce(CAST(({sql}) AS STRING), 'null'), 'utf-8')"
+    return f"get(transform(array(0), _gw_row -> coalesce(CAST({tried} = X'66616C7365' AS TINYINT), 2)), 0)"
+
+
+@contextmanager
+def ansi(session: SparkSession) -> Iterator[None]:
+    """Resolve expressions with ANSI semantics: without, numbers overflow without a word. They keep what they are.
+
+    Spark 4 moves the operand of BETWEEN and NULLIF below the projection, out of the TRY, unless it is told to repeat it.
+    """
+    settings = ("spark.sql.ansi.enabled", "spark.sql.legacy.duplicateBetweenInput", "spark.sql.alwaysInlineCommonExpr")
+    before = {name: session.conf.get(name, None) for name in settings}
+    for name in settings:
+        session.conf.set(name, "true")
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                session.conf.unset(name)
+            else:
+                session.conf.set(name, value)
+
+
 def _withheld(x: str) -> str:
     return f"CASE WHEN {x} IS NOT NULL THEN '(withheld)' END"
 
@@ -1638,6 +1851,10 @@ def _has_pii(data_type: DataType) -> bool:
     if isinstance(data_type, ArrayType):
         return _has_pii(data_type.elementType)
     return isinstance(data_type, MapType) and (_has_pii(data_type.keyType) or _has_pii(data_type.valueType))
+
+
+def _has_problems(landed: StructField | None) -> bool:
+    return landed is not None and isinstance(landed.dataType, StructType) and "problems" in landed.dataType.names
 
 
 def _require_distinct(names: StructType | Sequence[str], who: str) -> None:

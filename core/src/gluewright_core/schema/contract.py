@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import SparkSession
 from pyspark.sql.types import (
     ArrayType,
     CharType,
@@ -35,6 +36,7 @@ from pyspark.sql.types import (
 
 from gluewright_core.errors import ContractInvalid
 from gluewright_core.schema.conform import Mode, tags_of
+from gluewright_core.schema.rules import Rule, duplicates
 from gluewright_core.schema.types import TypeTextInvalid, parse_type
 
 if TYPE_CHECKING:
@@ -63,9 +65,10 @@ class Column:
             the values of unknown columns and fields too. A text is one tag, or several between commas or spaces.
         on_surprise: what happens to a value that does not fit, where it differs from the contract's ``values``.
         format: the date or timestamp pattern of values that come as text (Spark SQL guide, "Datetime Patterns").
+        rules: what else holds of its values, such as ``Rule(allowed=("EUR", "USD"))``. A Spark schema does not hold them.
 
     Raises:
-        ContractInvalid: the type or the mode is none.
+        ContractInvalid: the type or the mode is none, or a rule does not go with the type.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Column:
     tags: Sequence[str] = ()
     on_surprise: Mode | str | None = None
     format: str = ""
+    rules: Sequence[Rule] = ()
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__
@@ -85,6 +89,16 @@ class Column:
         set_field(self, "tags", tags_of({"tags": self.tags}) if isinstance(self.tags, str) else tuple(self.tags))
         if self.on_surprise is not None:
             set_field(self, "on_surprise", mode_of(self.on_surprise, self.name, "on_surprise"))
+        given = (self.rules,) if isinstance(self.rules, Rule) else tuple(self.rules)
+        set_field(self, "rules", tuple(self._typed_rule(rule, number) for number, rule in enumerate(given)))
+        for number, reason in duplicates([rule.name for rule in self.rules]):
+            raise _moved(self.name, ("rules", number), ContractInvalid(reason, [((), reason)]))
+
+    def _typed_rule(self, rule: Rule, number: int) -> Rule:
+        try:
+            return rule.of_type(self.data_type)
+        except ContractInvalid as error:
+            raise _moved(self.name, ("rules", number), error) from error
 
     @property
     def data_type(self) -> DataType:
@@ -131,9 +145,11 @@ class Contract:
         comment: for people.
         values: what happens to a value that does not fit its column, and to a row with it.
         new_columns: what happens to a column that the contract does not have.
+        rules: what holds of whole rows, such as ``Rule(name="paid", sql="price >= 0")`` or ``Rule(unique=("id",))``.
 
     Raises:
-        ContractInvalid: it contradicts itself; every contradiction is named.
+        ContractInvalid: it contradicts itself; every contradiction is named. Patterns and SQL are checked by Spark, so only
+            if a session is active; else they are when rows are first conformed.
     """
 
     name: str
@@ -143,22 +159,37 @@ class Contract:
     comment: str = ""
     values: Mode | str = Mode.DISCARD_ROW
     new_columns: Mode | str = Mode.DISCARD_VALUE
+    rules: Sequence[Rule] = ()
 
     def __post_init__(self) -> None:
-        for name in ("columns", "key", "partition_by"):
+        for name in ("columns", "key", "partition_by", "rules"):
             given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+            object.__setattr__(self, name, (given,) if isinstance(given, str | Rule) else tuple(given))
         for name in ("values", "new_columns"):
             object.__setattr__(self, name, mode_of(getattr(self, name), self.name, name))
-        wrong = list(_contradictions(self))
-        if wrong:
+        self._require(_contradictions(self))
+        if self.has_rules and SparkSession.getActiveSession():
+            self._check_rules()
+
+    def _require(self, found: Iterable[tuple[Place, str]]) -> None:
+        if wrong := list(found):
             raise ContractInvalid(f"contract {self.name}: {'; '.join(reason for _, reason in wrong)}", wrong)
+
+    def _check_rules(self) -> None:
+        from gluewright_core.schema.rule_checks import broken_rules  # noqa: PLC0415 - needs a session's modules
+
+        self._require(broken_rules(self))
 
     def __getitem__(self, name: str) -> Column:
         for column in self.columns:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether it or a column has a rule."""
+        return bool(self.rules or any(column.rules for column in self.columns))
 
     @property
     def names(self) -> list[str]:
@@ -197,12 +228,20 @@ class Contract:
         return cls(name, columns, key, partition_by, comment, values, new_columns)
 
     def with_columns(self, columns: Iterable[Column]) -> Contract:
-        """Return the same contract with other columns; keys and partitions that are gone with them are left out."""
+        """Return the same contract with other columns.
+
+        Keys and partitions that are gone with them are left out, and so are rules of rows where any column is gone or new
+        in type, because they may be about it.
+        """
         columns = tuple(columns)
         names = {column.name for column in columns}
+        kept = {(column.name, column.data_type) for column in self.columns} <= {
+            (column.name, column.data_type) for column in columns
+        }
         return replace(
             self,
             columns=columns,
+            rules=tuple(rule for rule in self.rules if (names >= {*rule.unique} if rule.unique else kept)),
             key=tuple(name for name in self.key if name in names),
             partition_by=tuple(name for name in self.partition_by if name in names),
         )
@@ -221,6 +260,9 @@ class Contract:
         """
         from gluewright_core.schema.conform import conform  # noqa: PLC0415 - needs a session's modules
 
+        if self.has_rules:
+            self._check_rules()
+        checks = [rule.check(column.name, column.data_type) for column in self.columns for rule in column.rules]
         return conform(
             rows,
             self.struct,
@@ -231,6 +273,7 @@ class Contract:
             unique_key=unique_key,
             problems=problems,
             show_unknown=show_unknown,
+            checks=[*checks, *(rule.check() for rule in self.rules)],
         )
 
     def diff(self, other: Contract) -> tuple[Difference, ...]:
@@ -309,8 +352,22 @@ def _contradictions(contract: Contract) -> Iterator[tuple[Place, str]]:
                 yield (role, number), _not_a_column(role, name, contract.names)
             elif reason := _unfit(role, contract[name].data_type):
                 yield (role, number), f"{role}: {name} {reason}"
+    yield from _contradictions_of_rules(contract)
     if contract.columns and {*contract.partition_by} >= {*contract.names}:
         yield ("partition_by",), "every column partitions the table; at least one must not"
+
+
+def _contradictions_of_rules(contract: Contract) -> Iterator[tuple[Place, str]]:
+    for number, rule in enumerate(contract.rules):
+        if not rule.of_rows:
+            yield ("rules", number), f"the rule {rule.name} is one of a column; move it to the column's rules"
+        for name in rule.unique:
+            if name not in contract.names:
+                yield ("rules", number, "unique"), _not_a_column("unique", name, contract.names)
+            elif reason := _unfit("key", contract[name].data_type):
+                yield ("rules", number, "unique"), f"unique: {name} {reason}"
+    labels = [rule.check().label for rule in contract.rules if rule.of_rows]
+    yield from ((("rules", number, "name"), reason) for number, reason in duplicates(labels))
 
 
 def _contradictions_within(column: Column) -> Iterator[str]:
@@ -348,6 +405,10 @@ def _within(kind: DataType) -> Iterator[DataType]:
     if isinstance(kind, StructType):
         for field in kind:
             yield from _within(field.dataType)
+
+
+def _moved(column: str, place: Place, error: ContractInvalid) -> ContractInvalid:
+    return ContractInvalid(f"{column}: {error}", [((*place, *where), reason) for where, reason in error.problems])
 
 
 def _column_invalid(column: str, field: str, reason: str) -> ContractInvalid:

@@ -12,6 +12,7 @@ from gluewright_core.schema.types import type_text
 
 if TYPE_CHECKING:
     from gluewright_core.schema.contract import Contract
+    from gluewright_core.schema.rules import Rule
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Difference:
     Attributes:
         path: of the column, such as ``items[].price`` or ``tags{}.value``; empty for the dataset itself.
         what: ``column`` (on one side only), ``name`` (differs by case), ``order``, ``type``, ``nullable``, ``comment``,
-            ``tags``, ``on_surprise``, ``format``, ``key``, ``partition_by``, ``values``, ``new_columns`` or ``name``.
+            ``tags``, ``on_surprise``, ``format``, ``rules``, ``key``, ``partition_by``, ``values``, ``new_columns`` or
+            ``name``.
         left: what the first says; None where it has no such column.
         right: what the second says; None where it has no such column.
     """
@@ -50,7 +52,7 @@ def differences(left: Contract, right: Contract) -> tuple[Difference, ...]:
     Returns:
         The differences, the dataset's own first; empty when the contracts are equal.
     """
-    return (*_of_datasets(left, right), *_of_structs(left.struct, right.struct, ""))
+    return (*_of_datasets(left, right), *_of_structs(left.struct, right.struct, ""), *_of_rules(left, right))
 
 
 def _of_datasets(left: Contract, right: Contract) -> Iterator[Difference]:
@@ -58,6 +60,17 @@ def _of_datasets(left: Contract, right: Contract) -> Iterator[Difference]:
         before, after = getattr(left, what), getattr(right, what)
         if before != after:
             yield Difference("", what, _said(before), _said(after))
+    yield from _between(left.rules, right.rules, "")
+
+
+def _of_rules(left: Contract, right: Contract) -> Iterator[Difference]:
+    for before, after in matched(left.names, right.names).items():
+        yield from _between(left[before].rules, right[after].rules, before)
+
+
+def _between(left: Sequence[Rule], right: Sequence[Rule], path: str) -> Iterator[Difference]:
+    if left != right:
+        yield Difference(path, "rules", _said(left), _said(right))
 
 
 def _of_structs(left: StructType, right: StructType, path: str) -> Iterator[Difference]:

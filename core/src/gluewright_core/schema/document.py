@@ -15,13 +15,15 @@ from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructT
 
 from gluewright_core.errors import ContractInvalid
 from gluewright_core.schema.contract import Column, Contract, Place
+from gluewright_core.schema.rules import NONE, Rule, rules_document
 from gluewright_core.schema.types import type_text
 
 Document = dict[str, Any]
 _DETAILS = ("comment", "tags", "on_surprise", "format")
 _COMPOSED = {"struct": ("fields",), "array": ("items",), "map": ("keys", "values")}
 _TYPE_KEYS = ("type", "nullable", "fields", "items", "keys", "values")
-_CONTRACT_KEYS = ("name", "comment", "key", "partition_by", "values", "new_columns", "columns")
+_CONTRACT_KEYS = ("name", "comment", "key", "partition_by", "values", "new_columns", "rules", "columns")
+_RULE_KEYS = ("name", *NONE, "severity")
 
 
 def to_document(contract: Contract) -> Document:
@@ -34,7 +36,12 @@ def to_document(contract: Contract) -> Document:
     if contract.partition_by:
         head["partition_by"] = list(contract.partition_by)
     modes = {"values": str(contract.values), "new_columns": str(contract.new_columns)}
-    return {**head, **modes, "columns": [_field_document(field) for field in contract.struct]}
+    rules = {"rules": rules_document(contract.rules)} if contract.rules else {}
+    columns = [
+        {**_field_document(column.field), **({"rules": rules_document(column.rules)} if column.rules else {})}
+        for column in contract.columns
+    ]
+    return {**head, **modes, **rules, "columns": columns}
 
 
 def from_document(document: Any) -> Contract:
@@ -50,10 +57,11 @@ def from_document(document: Any) -> Contract:
     columns = _list(given["columns"], ("columns",))
     return Contract(
         _text(given["name"], ("name",)),
-        tuple(_column(column, ("columns", number)) for number, column in enumerate(columns)),
+        tuple(_column(column, ("columns", number), has_rules=True) for number, column in enumerate(columns)),
         key=_texts(given, "key", ()),
         partition_by=_texts(given, "partition_by", ()),
         comment=_text(given.get("comment", ""), ("comment",)),
+        rules=_rules(given, ()),
         **{mode: _text(given[mode], (mode,)) for mode in ("values", "new_columns") if mode in given},
     )
 
@@ -96,8 +104,8 @@ def _text_is_enough(kind: DataType) -> bool:
     return True
 
 
-def _column(document: Any, place: Place) -> Column:
-    given = _mapping(document, place, ("name", *_TYPE_KEYS, *_DETAILS))
+def _column(document: Any, place: Place, *, has_rules: bool = False) -> Column:
+    given = _mapping(document, place, ("name", *_TYPE_KEYS, *_DETAILS, *(("rules",) if has_rules else ())))
     if "name" not in given:
         raise _wrong(place, "it has no 'name'")
     try:
@@ -109,7 +117,26 @@ def _column(document: Any, place: Place) -> Column:
             tags=given["tags"] if isinstance(given.get("tags"), str) else _texts(given, "tags", place),
             on_surprise=_text(given["on_surprise"], (*place, "on_surprise")) if "on_surprise" in given else None,
             format=_text(given.get("format", ""), (*place, "format")),
+            rules=_rules(given, place),
         )
+    except ContractInvalid as error:
+        raise _moved(error, place) from error
+
+
+def _rules(given: Mapping[str, Any], place: Place) -> tuple[Rule, ...]:
+    place = (*place, "rules")
+    return tuple(_rule(rule, (*place, number)) for number, rule in enumerate(_list(given.get("rules", []), place)))
+
+
+def _rule(document: Any, place: Place) -> Rule:
+    given: Document = dict(_mapping(document, place, _RULE_KEYS))
+    named = [key for key in ("name", "pattern", "sql", "severity") if key in given]
+    texts: Document = {key: _text(given[key], (*place, key)) for key in named}
+    lists: Document = {"unique": _texts(given, "unique", place)} if "unique" in given else {}
+    if "allowed" in given:
+        lists["allowed"] = tuple(_list(given["allowed"], (*place, "allowed")))
+    try:
+        return Rule(**{**given, **texts, **lists})
     except ContractInvalid as error:
         raise _moved(error, place) from error
 

@@ -12,6 +12,7 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -37,6 +38,8 @@ from pyspark.sql.types import (
 from gluewright_core.errors import SchemaError
 from gluewright_core.schema.breaking import BITS, ways_to_break
 from gluewright_core.schema.contract import Contract
+from gluewright_core.schema.rule_rows import require_made, value_against, value_within
+from gluewright_core.schema.rules import Severity
 from gluewright_core.schema.types import without_lengths
 
 Row = dict[str, Any]
@@ -80,7 +83,7 @@ def row_struct(contract: Contract) -> StructType:
 
 
 def valid_rows(contract: Contract, n: int, *, seed: int = 0) -> list[Row]:
-    """Make rows that keep the contract: types, limits, NULL where it is allowed, and distinct keys.
+    """Make rows that keep the contract: types, limits, rules, NULL where it is allowed, and distinct keys.
 
     Args:
         contract: what they keep.
@@ -91,12 +94,14 @@ def valid_rows(contract: Contract, n: int, *, seed: int = 0) -> list[Row]:
         Rows as dictionaries; partition columns have up to three values.
 
     Raises:
-        SchemaError: the key cannot have so many values.
+        SchemaError: the key cannot have so many values, or a rule is a pattern, SQL, about the key's values or about unique
+            columns other than the key: no values can be made that keep it for certain.
 
     Example:
         >>> [row["id"] for row in valid_rows(Contract("t", (Column("id", "int"),), key=("id",)), 3)]
         [0, 1, 2]
     """
+    require_made(contract)
     key = [contract[name].data_type for name in contract.key]
     most = prod(_capacity(kind) for kind in key)
     if key and n > most:
@@ -114,8 +119,12 @@ def broken_rows(contract: Contract) -> list[Broken]:
         contract: what they break. Everything else in a row is valid.
 
     Returns:
-        One item for each way, at every depth, and one for two rows with the same key.
+        One item for each way, at every depth, one for two rows with the same key, and one for each rule of a column.
+
+    Raises:
+        SchemaError: see :func:`valid_rows`.
     """
+    require_made(contract)
     maker = _Maker(random.Random(contract.name), full=True)  # noqa: S311 - test data
     row = _row(contract, 0, maker)
     struct = row_struct(contract)
@@ -126,6 +135,11 @@ def broken_rows(contract: Contract) -> list[Broken]:
             fields = [StructField(f.name, way.type) if f.name == column.name else f for f in struct]
             rows = ({**row, column.name: way.value},)
             broken.append(Broken(f"{way.path}: {way.rule}", way.path, way.rule, rows, StructType(fields)))
+        for rule in column.rules:
+            found = value_against(rule, partial(maker.value, column.data_type, nullable=False), column.data_type)
+            if found is not None and rule.severity != Severity.WARN:
+                rows = ({**row, column.name: found},)
+                broken.append(Broken(f"{column.name}: {rule.name}", column.name, rule.name, rows, struct))
     if contract.key:
         path = ", ".join(contract.key)
         broken.append(Broken(f"{path}: unique", path, "unique", (row, row), struct))
@@ -133,7 +147,10 @@ def broken_rows(contract: Contract) -> list[Broken]:
 
 
 def _row(contract: Contract, number: int, maker: _Maker) -> Row:
-    row = {column.name: maker.value(column.data_type, column.nullable) for column in contract.columns}
+    row = {}
+    for column in contract.columns:
+        make = partial(maker.value, column.data_type, column.nullable)
+        row[column.name] = value_within(column, make, maker.random)
     for name in contract.partition_by:
         kind = contract[name].data_type
         row[name] = maker.numbered(kind, maker.random.randrange(min(_PARTITIONS, _capacity(kind))))

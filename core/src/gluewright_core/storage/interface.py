@@ -90,6 +90,21 @@ class Storage(ABC):
             ObjectNotFound: no object has that key.
         """
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """Read a part of one object.
+
+        Args:
+            key: of the object.
+            start: the first byte; a negative number counts from the end.
+            length: how many bytes; fewer are returned where the object ends.
+
+        Raises:
+            ObjectNotFound: no object has that key.
+        """
+        content, _ = self.read(key)
+        first = start if start >= 0 else max(len(content) + start, 0)
+        return content[first : first + length]
+
     @abstractmethod
     def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:
         """Write one object; it appears whole.

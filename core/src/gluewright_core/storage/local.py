@@ -73,6 +73,16 @@ class LocalStorage(Storage):
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise ObjectNotFound(f"{self.uri_of(key)} does not exist") from None
 
+    def read_range(self, key: str, start: int, length: int) -> bytes:  # noqa: D102
+        with _explained(self.uri_of(key)):
+            try:
+                with self._path(key).open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    file.seek(start if start >= 0 else max(size + start, 0))
+                    return file.read(length)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectNotFound(f"{self.uri_of(key)} does not exist") from None
+
     def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:  # noqa: D102
         def fill(file: BinaryIO) -> None:
             file.write(body)

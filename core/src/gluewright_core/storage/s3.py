@@ -95,9 +95,22 @@ class S3Storage(Storage):
         return self._stored(key, found["ContentLength"], found)
 
     def read(self, key: str) -> tuple[bytes, str]:  # noqa: D102
+        return self._get(key)
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:  # noqa: D102
+        wanted = f"bytes={start}-{start + length - 1}" if start >= 0 else f"bytes={start}"
+        try:
+            return self._get(key, Range=wanted)[0][:length]
+        except StorageError as error:
+            # Behind the end there is nothing.
+            if isinstance(error.__cause__, ClientError) and _status(error.__cause__) == 416:
+                return b""
+            raise
+
+    def _get(self, key: str, **part: str) -> tuple[bytes, str]:
         with _explained(self.uri_of(key)):
             for attempt in range(1, _ATTEMPTS + 1):
-                found = self._s3.get_object(Bucket=self._bucket, Key=self._root + key)
+                found = self._s3.get_object(Bucket=self._bucket, Key=self._root + key, **part)
                 try:
                     return found["Body"].read(), _etag(found)
                 except (HTTPClientError, IncompleteReadError, ResponseStreamingError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, StringType, StructField, StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core.schema import Column as Field
 from gluewright_core.schema import Contract
@@ -39,39 +39,28 @@ FLIGHTS = Contract(
 
 _DAY_PARTS = ("year", "month", "day")
 _LANDED = (*_DAY_PARTS, *(name for name in FLIGHTS.names if name != "dt"))
-_MALFORMED, PROBLEMS = "_malformed", "_problems"
+PROBLEMS = "_problems"
 
 HEADER = ",".join(_LANDED)
-"""The first line of every file."""
+"""The first line of a file; the columns may come in another order."""
 
-LANDED = StructType([*(StructField(name, StringType()) for name in (*_LANDED, _MALFORMED)), StructField("dt", DateType())])
-"""A landed row: texts, and the day its folder is named after."""
-
-READING = {
-    "header": "true",
-    # The header is compared with the schema instead of being skipped unread.
-    "enforceSchema": "false",
-    "mode": "PERMISSIVE",
-    "columnNameOfCorruptRecord": _MALFORMED,
-    # What the sender writes where it has no value.
-    "nullValue": "NA",
-}
-"""Spark's options for reading the files."""
+LANDED = StructType([StructField(name, StringType()) for name in (*_LANDED, "dt")])
+"""A landed row: texts, with the day that its folder is named after."""
 
 
 def examined(landed: DataFrame) -> DataFrame:
     """Add the column `PROBLEMS`: what is wrong with a landed row beyond its values, as quarantine tells it.
 
     Args:
-        landed: rows of the schema `LANDED`.
+        landed: rows with the columns of `LANDED`.
     """
-    malformed = _problem(F.col(_MALFORMED).isNotNull(), "", "line", f"does not have {len(_LANDED)} values")
+    folder = F.expr("try_cast(dt AS date)")
     parts = (F.expr(f"try_cast(`{name}` AS int)") for name in _DAY_PARTS)
     same = F.lit(True)
-    for part, of_folder in zip(parts, (F.year("dt"), F.month("dt"), F.dayofmonth("dt")), strict=True):
+    for part, of_folder in zip(parts, (F.year(folder), F.month(folder), F.dayofmonth(folder)), strict=True):
         same &= part.eqNullSafe(of_folder)
-    other_day = _problem(F.col(_MALFORMED).isNull() & ~same, "dt", "folder", "is not the day that the row says")
-    return landed.withColumn(PROBLEMS, F.array_compact(F.array(malformed, other_day)))
+    other_day = _problem(~same, "dt", "folder", "is not the day that the row says")
+    return landed.withColumn(PROBLEMS, F.array_compact(F.array(other_day)))
 
 
 def _problem(found: Column, column: str, rule: str, reason: str) -> Column:

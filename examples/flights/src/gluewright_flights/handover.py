@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import GluewrightError
+from gluewright_core.schema import Column, Contract, Mode
 from gluewright_core.secret import Secret
 from gluewright_flights.on_time import month_of
 from gluewright_pii_masking import Keep, Key, MaskingError, Policy, Token, mask
@@ -28,8 +28,8 @@ _PLANE = "year type manufacturer model engines seats speed engine"
 PLANES_POLICY = Policy({**dict.fromkeys(_PLANE.split(), Keep()), "tailnum": _TOKEN})
 """The same token in both tables, so that they join as the tail numbers do."""
 
-PLANES = StructType([StructField(name, StringType()) for name in ("tailnum", *_PLANE.split())])
-"""A row of the reference table, as it is sent."""
+PLANES = Contract("planes", tuple(Column(name, "string") for name in ("tailnum", *_PLANE.split())), values=Mode.FREEZE)
+"""A row of the reference table, as it is sent. One that cannot be read fails the job."""
 
 
 class SharingRefused(GluewrightError):  # noqa: N818 - as the errors of core

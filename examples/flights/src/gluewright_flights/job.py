@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from gluewright_core.dataset import Dataset, OnDifference, Saved, open_dataset
 from gluewright_core.effects import effect
 from gluewright_core.job import Job, run
+from gluewright_core.landing import read_landing
 from gluewright_core.locations import LOCATION
 from gluewright_core.schema import Contract
 from gluewright_core.secret import Secret
@@ -25,7 +26,7 @@ from gluewright_core.storage import open_storage
 from gluewright_core.summary import Step
 from gluewright_core.tables import ALL, Partition, Published, Replace, TableSpec, open_table
 from gluewright_core.tables.sql import identifier
-from gluewright_flights.flights import FLIGHTS, HEADER, LANDED, PROBLEMS, READING, examined
+from gluewright_flights.flights import FLIGHTS, PROBLEMS, examined
 from gluewright_flights.handover import PLANES, handed_over, shared_flights, shared_planes, sharing_key
 from gluewright_flights.live import LINE, open_live
 from gluewright_flights.news import corrections, unread
@@ -163,21 +164,20 @@ def ensure_database(job: Job[Arguments]) -> None:
 
 
 def load_flights(job: Job[Arguments], zone: Zone) -> DataFrame:
-    """Read the landed rows as texts, each with the day of its folder and the name of its file."""
-    reader = job.spark.read.options(**READING).option("basePath", zone.storage.uri_of("flights"))
-    return reader.schema(LANDED).csv(zone.paths).select("*", F.col("_metadata.file_name").alias("file"))
+    """Read the landed rows as texts, each with the day of its folder; NA is what the sender writes where it has no value."""
+    return read_landing(job.spark, zone.paths, FLIGHTS, base=zone.storage.uri_of("flights"), null="NA")
 
 
 def load_airlines(job: Job[Arguments]) -> DataFrame:
     """Read the airlines' names."""
     path = open_storage(job.arguments.landing).uri_of(AIRLINES_FILE)
-    return AIRLINES.conform(job.spark.read.option("header", True).schema(AIRLINES.struct).csv(path)).rows
+    return AIRLINES.conform(read_landing(job.spark, path, AIRLINES)).rows
 
 
 def load_planes(job: Job[Arguments]) -> DataFrame:
     """Read the planes."""
     path = open_storage(job.arguments.landing).uri_of(PLANES_FILE)
-    return job.spark.read.options(header=True, nullValue="NA").schema(PLANES).csv(path)
+    return PLANES.conform(read_landing(job.spark, path, PLANES, null="NA")).rows
 
 
 def load_events(job: Job[Arguments], feed: Feed) -> dict[date, DataFrame]:
@@ -198,7 +198,7 @@ def published_flights(job: Job[Arguments], months: list[str]) -> DataFrame:
 def save_flights(landed: DataFrame, job: Job[Arguments], zone: Zone) -> Saved:
     """Replace the days by their flights, and what was quarantined of them; a day without any becomes empty."""
     days = [{"dt": day} for day in zone.days]
-    with telling_unreadable(zone.storage, zone.keys, HEADER):
+    with telling_unreadable(zone.storage, zone.keys):
         return flights_dataset(job).save(
             landed,
             run=job.run.id,
@@ -206,7 +206,7 @@ def save_flights(landed: DataFrame, job: Job[Arguments], zone: Zone) -> Saved:
             problems=PROBLEMS,
             # One file a day.
             layout=lambda rows: rows.repartition("dt"),
-            # What the files have beside the contract (the parts of the day, the file's name) is only for quarantine.
+            # What the files have beside the contract, the parts of the day, is only for quarantine.
             on_difference={"extra": OnDifference.LOG},
         )
 
@@ -219,7 +219,7 @@ def show_corrections(landed: DataFrame, job: Job[Arguments], zone: Zone) -> None
     published = dataset.load().where(F.col("dt").isin(zone.days))
     if published.isEmpty():
         return
-    with telling_unreadable(zone.storage, zone.keys, HEADER):
+    with telling_unreadable(zone.storage, zone.keys):
         fitting = FLIGHTS.conform(examined(landed), problems=PROBLEMS).rows
         for line in corrections(published, fitting):
             print(f"sent again: {line}")

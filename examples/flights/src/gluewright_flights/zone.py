@@ -177,7 +177,7 @@ def require_readable(storage: Storage, files: Sequence[str], header: str = "") -
 
 
 @contextmanager
-def telling_unreadable(storage: Storage, files: Sequence[str], header: str) -> Iterator[None]:
+def telling_unreadable(storage: Storage, files: Sequence[str]) -> Iterator[None]:
     """Tell a failure of the body that comes from a file in the landing zone by that file's name.
 
     Spark's own error names the file on some lines only, in a stack trace of some hundred lines. So when something failed,
@@ -186,7 +186,6 @@ def telling_unreadable(storage: Storage, files: Sequence[str], header: str) -> I
     Args:
         storage: the landing zone.
         files: keys of what the body reads.
-        header: the first line that each must have.
 
     Raises:
         LandingInvalid: names the first file that cannot be read.
@@ -196,7 +195,7 @@ def telling_unreadable(storage: Storage, files: Sequence[str], header: str) -> I
     except GluewrightError:
         raise
     except Exception:
-        require_readable(storage, files, header)
+        require_readable(storage, files)
         raise
 
 
