@@ -603,6 +603,25 @@ def test_names_may_be_anything(spark, ansi):
     assert [column for column, _, _ in problems] == [f"{name}.{name}" for name in names]
 
 
+def test_what_spark_makes_of_escapes_in_literals_changes_nothing(spark):
+    contract = StructType(
+        [field("d", DecimalType(10, 2)), field("day", DateType(), format="dd.MM.yyyy"), field("it's", INT)]
+    )
+    given = spark.createDataFrame(
+        [("1.50", "31.12.2024", "7"), ("1.505", "2024-12-31", "x")], "d string, day string, `it's` string"
+    )
+    found = []
+    for escaped in ("false", "true"):
+        spark.conf.set("spark.sql.parser.escapedStringLiterals", escaped)
+        try:
+            conformed = conform(given, contract)
+            found.append((values(conformed), told(conformed)))
+        finally:
+            spark.conf.unset("spark.sql.parser.escapedStringLiterals")
+    assert found[0] == found[1]
+    assert found[0][0] == [(Decimal("1.50"), date(2024, 12, 31), 7)]
+
+
 def test_rows_that_need_no_check_cost_nothing(spark):
     contract = StructType([field("b", LONG, comment="kept"), StructField("a", fields(x=INT), False)])
     rows = spark.sql("SELECT named_struct('x', 1) AS a, id AS b FROM range(3)")

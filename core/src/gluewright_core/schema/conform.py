@@ -1799,7 +1799,10 @@ def _withheld(x: str) -> str:
 
 
 def _text_literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Spark reads escapes in a literal or does not: spark.sql.parser.escapedStringLiterals decides.
+    parts = [part for part in re.split(r"(['\\])", text) if part]
+    written = [f"char({ord(part)})" if part in "'\\" else f"'{part}'" for part in parts]
+    return written[0] if len(written) == 1 else f"concat({', '.join(written)})" if written else "''"
 
 
 def _quoted(name: str) -> str:

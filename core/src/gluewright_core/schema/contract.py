@@ -35,6 +35,7 @@ from pyspark.sql.types import (
 )
 
 from gluewright_core.errors import ContractInvalid
+from gluewright_core.schema.collations import collated
 from gluewright_core.schema.conform import Mode, tags_of
 from gluewright_core.schema.rules import Rule, duplicates
 from gluewright_core.schema.types import TypeTextInvalid, parse_type
@@ -86,6 +87,9 @@ class Column:
             raise _column_invalid("a column", "name", f"it has the name {self.name!r}; give it a text that is not empty")
         if not isinstance(self.type, DataType):
             set_field(self, "type", _parsed(self.name, self.type))
+        if found := collated(self.data_type, self.name):
+            reason = f"{found[0]} has the collation {found[1]}, which Hive and Glue cannot store; give it the type string"
+            raise _column_invalid(self.name, "type", reason)
         set_field(self, "tags", tags_of({"tags": self.tags}) if isinstance(self.tags, str) else tuple(self.tags))
         if self.on_surprise is not None:
             set_field(self, "on_surprise", mode_of(self.on_surprise, self.name, "on_surprise"))

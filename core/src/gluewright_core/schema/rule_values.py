@@ -24,6 +24,7 @@ from pyspark.sql.types import (
 )
 
 from gluewright_core.schema.types import without_lengths
+from gluewright_core.tables.sql import text_expression
 
 _BITS: Mapping[type[DataType], int] = {ByteType: 8, ShortType: 16, IntegerType: 32, LongType: 64}
 
@@ -101,14 +102,5 @@ def literal(value: Any, kind: DataType) -> str:
         kind: of the column.
     """
     plain = without_lengths(kind)
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text_literal(text) if isinstance(plain, StringType) else f"CAST({text_literal(text)} AS {plain.simpleString()})"
-
-
-def text_literal(text: str) -> str:
-    """Write a text as SQL.
-
-    Args:
-        text: any.
-    """
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    text = text_expression(str(value).lower() if isinstance(value, bool) else str(value))
+    return text if isinstance(plain, StringType) else f"CAST({text} AS {plain.simpleString()})"

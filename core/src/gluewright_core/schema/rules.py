@@ -26,8 +26,9 @@ from pyspark.sql.types import BooleanType, DataType, StringType
 
 from gluewright_core.errors import ContractInvalid
 from gluewright_core.schema.conform import Check
-from gluewright_core.schema.rule_values import literal, plain_value, text_literal, typed_value
+from gluewright_core.schema.rule_values import literal, plain_value, typed_value
 from gluewright_core.schema.types import type_text, without_lengths
+from gluewright_core.tables.sql import text_expression
 
 _SHOWN = 10
 NONE: Mapping[str, Any] = {
@@ -179,7 +180,7 @@ class Rule:
             shown = ", ".join(map(_shown, self.allowed[:_SHOWN])) + (", ..." if len(self.allowed) > _SHOWN else "")
             return f"{x} IN ({', '.join(literal(value, kind) for value in self.allowed)})", f"is not one of {shown}"
         if self.pattern:
-            return f"{x} RLIKE {text_literal(f'^(?:{self.pattern})' + chr(92) + 'z')}", f"does not match {self.pattern}"
+            return f"{x} RLIKE {text_expression(f'^(?:{self.pattern})' + chr(92) + 'z')}", f"does not match {self.pattern}"
         if self.min_length is not None or self.max_length is not None:
             terms = [f"char_length({x}) >= {self.min_length}"] if self.min_length is not None else []
             terms += [f"char_length({x}) <= {self.max_length}"] if self.max_length is not None else []

@@ -53,6 +53,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -1143,7 +1144,10 @@ def _null(kind: DataType) -> str:
 
 
 def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    # Spark reads escapes in a literal or does not: spark.sql.parser.escapedStringLiterals decides.
+    parts = [part for part in re.split(r"(['\\])", text) if part]
+    written = [f"char({ord(part)})" if part in "'\\" else f"'{part}'" for part in parts]
+    return written[0] if len(written) == 1 else f"concat({', '.join(written)})" if written else "''"
 
 
 def _quoted(name: str) -> str:

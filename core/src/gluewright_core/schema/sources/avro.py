@@ -41,7 +41,6 @@ from gluewright_core.schema.differences import Difference
 from gluewright_core.schema.losses import Converted, losses_between
 from gluewright_core.schema.sources.avro_parsing import parse_avro
 from gluewright_core.schema.sources.avro_types import ATTRIBUTES, PLAIN, AvroReader
-from gluewright_core.schema.sources.collations import collated
 
 Schema = dict[str, Any]
 _WRITTEN: dict[type[DataType], Any] = {
@@ -174,7 +173,7 @@ class _Writer:
                 return {"type": "bytes", "logicalType": "decimal", "precision": kind.precision, "scale": kind.scale}
             case CharType() | VarcharType():
                 return {"type": "string", "logicalType": kind.typeName(), "maxLength": kind.length}
-        if type(kind) not in _WRITTEN or collated(kind, path):
+        if type(kind) not in _WRITTEN:
             raise SourceUnsupported(f"{path}: {kind.simpleString()} cannot be written in Avro; convert the column first")
         return _WRITTEN[type(kind)]
 

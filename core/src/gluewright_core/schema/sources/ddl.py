@@ -16,11 +16,11 @@ from typing import Any
 from pyspark.errors import PySparkException
 from pyspark.sql.types import ArrayType, MapType, StructField, StructType
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsupported
+from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.schema.collations import collated
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, matched
 from gluewright_core.schema.losses import Converted, Loss, losses_between
-from gluewright_core.schema.sources.collations import collated
 from gluewright_core.schema.sources.parameters import to_parameters, with_parameters
 from gluewright_core.schema.types import TypeParser, TypeTextInvalid, quoted_name, quoted_text, type_text
 
@@ -135,8 +135,6 @@ def columns_sql(contract: Contract) -> str:
 
 
 def _column_sql(column: Column) -> str:
-    if found := collated(column.data_type, column.name):
-        raise SourceUnsupported(f"{found[0]}: the collation {found[1]} {_NO_COLLATION}")
     required = "" if column.nullable else " NOT NULL"
     comment = f" COMMENT {quoted_text(column.comment)}" if column.comment else ""
     return f"{quoted_name(column.name)} {type_text(column.data_type)}{required}{comment}"
