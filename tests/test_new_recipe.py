@@ -55,7 +55,7 @@ def test_the_wheel_installs_and_the_recipes_own_tests_pass_against_it(repository
     assert required == ["Requires-Dist: gluewright-core<1,>=0.1"]
     # One session, without the jars of table formats that this recipe does not use.
     tests = [sys.executable, "-m", "pytest", "recipes/throw_away", "-o", "gluewright_parts="]
-    assert "4 passed" in output(tests, repository, PYTHONPATH=str(tmp_path / "installed"))
+    assert "5 passed" in output(tests, repository, PYTHONPATH=str(tmp_path / "installed"))
 
 
 def test_the_guide_gets_its_page_with_the_heart_to_copy(repository, tmp_path):

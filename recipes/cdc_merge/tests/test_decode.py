@@ -483,7 +483,7 @@ def test_plain_rows_keep_their_types_and_may_tell_what_is_unset(session):
 
 def test_quarantine_withholds_what_is_tagged_pii(spark):
     columns = schema(spark, "id int, phone string, age int")
-    columns["phone"].metadata["tags"] = columns["age"].metadata["tags"] = ["pii"]
+    columns["phone"].metadata["tags"], columns["age"].metadata["tags"] = ["PII"], "gdpr, Pii"
     columns = columns.add("other", "string")
     secret = {"id": 1, "phone": "0151", "age": "forty-two", "other": "shown"}
     envelopes = texts(spark, [event("u", before=secret, after=secret), '{"phone": "0151"'])

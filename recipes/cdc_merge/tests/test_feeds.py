@@ -219,6 +219,25 @@ def test_fields_that_columns_does_not_name_are_reported(feed, tmp_path, capfd):
     assert step["fields_not_in_columns"] == {"email": 3, "size": 2}
 
 
+@pytest.mark.parametrize("mode", ["evolve", "discard_value"])
+def test_fields_become_columns_if_the_contract_lets_new_ones_in(spark, feed, tmp_path, mode):
+    contract = tmp_path / "items.json"
+    columns = [{"name": "id", "type": "bigint"}, {"name": "name", "type": "string"}]
+    contract.write_text(json.dumps({"name": "items", "columns": columns, "new_columns": mode}))
+    merge = partial(feed.merge, "debezium-flattened-json", f"--columns={contract}")
+    feed.write("1.json", json.dumps(row(1, id=1, name="a")), json.dumps(row(2, id=2, name="b", size=4)))
+    merge()
+    feed.write("2.json", json.dumps(row(3, id=1, name="c", email="x@y.z")))
+    for _ in range(2):
+        merge()
+    table = spark.table(feed.target)
+    if mode == "evolve":
+        rows = sorted(table.select("id", "name", "size", "email").collect())
+        assert [tuple(each) for each in rows] == [(1, "c", None, "x@y.z"), (2, "b", "4", None)]
+    else:
+        assert {"size", "email"}.isdisjoint(name.lower() for name in table.columns)
+
+
 def test_a_feed_whose_values_cannot_be_read_is_refused_before_anything_is_published(spark, feed):
     good = [json.dumps(row(n, id=n, amount="1.50")) for n in range(9)]
     feed.write("1.json", *good, json.dumps(row(9, id=9, amount="AJY=")))

@@ -25,13 +25,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from gluewright_core.errors import LandingError
+from gluewright_core.schema.conform import LANDED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from gluewright_core.schema.contract import Contract
 
-__all__ = ["Format", "LandingError", "read_landing"]
+__all__ = ["LANDED", "Format", "LandingError", "read_landing"]
 
 
 class Format(StrEnum):
@@ -45,7 +46,7 @@ class Format(StrEnum):
 def read_landing(
     spark: SparkSession,
     location: str | Sequence[str],
-    contract: Contract,
+    contract: Contract | None = None,
     format: Format | str = Format.CSV,  # noqa: A002 - Spark's name for it
     *,
     base: str = "",
@@ -64,7 +65,8 @@ def read_landing(
     Args:
         spark: the session.
         location: a folder, a file, or several of them. Folders within a folder are read too.
-        contract: what the rows are to become; it decides which parts of a JSON object stay structs, arrays and maps.
+        contract: what the rows are to become; it decides which parts of a JSON object stay structs, arrays and maps. Only
+            Parquet files need none.
         format: how the files are written.
         base: the folder below which ``name=value`` folders are columns, as ``dt=2026-01-05``; by default the location, if
             it is one.
@@ -98,14 +100,16 @@ def read_landing(
     except ValueError:
         raise LandingError(f"unknown format {format!r}; use one of {', '.join(Format)}") from None
     found = find_files([location] if isinstance(location, str) else list(location), base, text=kind is not Format.PARQUET)
+    if kind is Format.PARQUET:
+        from gluewright_core.landing.parquet_files import read_parquet  # noqa: PLC0415
+
+        return read_parquet(spark, found, contract)
+    if contract is None:
+        raise LandingError(f"{found.location}: {kind} files need a contract: it says which columns they have")
     if kind is Format.CSV:
         from gluewright_core.landing.csv_records import read_csv  # noqa: PLC0415
 
         return read_csv(spark, found, contract, separator=separator, null=null, quoted_null=quoted_null, multiline=multiline)
-    if kind is Format.JSON:
-        from gluewright_core.landing.json_lines import read_json  # noqa: PLC0415
+    from gluewright_core.landing.json_lines import read_json  # noqa: PLC0415
 
-        return read_json(spark, found, contract)
-    from gluewright_core.landing.parquet_files import read_parquet  # noqa: PLC0415
-
-    return read_parquet(spark, found, contract)
+    return read_json(spark, found, contract)

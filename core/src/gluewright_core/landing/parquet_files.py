@@ -20,13 +20,16 @@ _MAGIC = {b"PAR1", b"PARE"}
 _THREADS = 16
 
 
-def read_parquet(spark: SparkSession, landing: Landing, contract: Contract) -> DataFrame:
+def read_parquet(spark: SparkSession, landing: Landing, contract: Contract | None) -> DataFrame:
     """Read Parquet files; see :func:`gluewright_core.landing.read_landing`.
 
     Raises:
         LandingError: a file is not Parquet, or the types of a column differ between files.
     """
+    if not landing.files and contract is None:
+        raise LandingError(f"{landing.location}: all files are of 0 bytes, and no contract says which columns they have")
     if not landing.files:
+        assert contract is not None
         return empty(spark, landing, contract)
     with ThreadPoolExecutor(_THREADS) as pool:
         whole = list(pool.map(_is_parquet, landing.files))

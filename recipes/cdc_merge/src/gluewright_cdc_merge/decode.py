@@ -1075,6 +1075,7 @@ def _plain_type(kind: DataType) -> DataType:
 def has_pii(field: StructField) -> bool:
     """Return whether a column, or a field in it, is tagged ``pii``: quarantine withholds its values."""
     kinds, tags = [field.dataType], field.metadata.get("tags") or ()
+    tags = re.split(r"[\s,;]+", tags) if isinstance(tags, str) else map(str, tags)
     inside: list[StructField] = []
     while kinds:
         match kinds.pop():
@@ -1084,7 +1085,7 @@ def has_pii(field: StructField) -> bool:
                 kinds += [kind.keyType, kind.valueType]
             case StructType() as kind:
                 inside += kind
-    return "pii" in tags or any(map(has_pii, inside))
+    return "pii" in (tag.strip().lower() for tag in tags) or any(map(has_pii, inside))
 
 
 def _type_of(records: DataFrame, name: str) -> DataType:

@@ -20,20 +20,25 @@ from gluewright_cdc_merge.publish import open_target
 from gluewright_cdc_merge.quarantine import save_quarantine
 from gluewright_cdc_merge.report import (
     count_records,
+    fields_of,
     log_audit,
     log_unnamed,
     refuse_too_many,
+    with_fields,
 )
 from gluewright_cdc_merge.ties import quarantine_ties
 from gluewright_core.dataset import quarantine_spec
 from gluewright_core.errors import ArgumentsInvalid, StorageError
 from gluewright_core.job import Job, run
 from gluewright_core.locations import LOCATION
+from gluewright_core.schema.conform import Mode
 from gluewright_core.schema.files import load_contract
 from gluewright_core.tables import Kind, open_table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+    from gluewright_core.schema.contract import Contract
 
 IGNORED = ("stale", "repeated", "superseded")
 """What becomes of records that change nothing; the others count as written."""
@@ -126,18 +131,12 @@ def main(job: Job[Arguments]) -> None:
             step.add(read=0, written=0, quarantined=0)
             job.log.info("there are no files in %s", asked.source)
             return
-        try:
-            lazy = decode(load_records(job), asked, columns)
-        except AnalysisException as error:
-            reason = str(error).partition("\n")[0]
-            raise ArgumentsInvalid(f"the records have not what --sequence_by or --op name: {reason}") from None
-        decoded = Decoded(kept(without_ties(lazy.records, files, asked, columns)))
-        records = count_records(decoded, asked, placed=is_placed(asked))
-        if records.pop("unplaced", 0):
-            decoded = Decoded(kept(place_deletes(decoded.records, pii=pii_of(columns))))
-            records = count_records(decoded, asked, placed=is_placed(asked))
-            records.pop("unplaced", 0)
-        unnamed = records.pop("unnamed", 0)
+        feed = load_records(job)
+        decoded, records = decode_and_count(feed, files, asked, columns)
+        if records["unnamed"] and adds_columns(asked):
+            columns = with_fields(columns, fields_of(decoded), feed.schema)
+            decoded, records = decode_and_count(feed, files, asked, columns)
+        unnamed = records.pop("unnamed")
         step.add(read=sum(records.values()), quarantined=records.get("quarantined", 0))
         if unnamed:
             step.report(fields_not_in_columns=log_unnamed(decoded, unnamed, job))
@@ -173,6 +172,22 @@ def checked_columns(asked: Arguments) -> StructType:
     named = {"keys": asked.keys, "partition_by": asked.partition_by}
     check_arguments(asked.target, asked.catalog, asked.location, columns, named, missing=missing)
     return columns
+
+
+def decode_and_count(feed: DataFrame, files: Files, asked: Arguments, columns: StructType) -> tuple[Decoded, dict[str, int]]:
+    """Decode the records, quarantine those whose order is not known, and count them by what they are."""
+    try:
+        lazy = decode(feed, asked, columns)
+    except AnalysisException as error:
+        reason = str(error).partition("\n")[0]
+        raise ArgumentsInvalid(f"the records have not what --sequence_by or --op name: {reason}") from None
+    decoded = Decoded(kept(without_ties(lazy.records, files, asked, columns)))
+    records = count_records(decoded, asked, placed=is_placed(asked))
+    if records["unplaced"]:
+        decoded = Decoded(kept(place_deletes(decoded.records, pii=pii_of(columns))))
+        records = count_records(decoded, asked, placed=is_placed(asked))
+    del records["unplaced"]
+    return decoded, records
 
 
 def load_records(job: Job[Arguments]) -> DataFrame:
@@ -233,10 +248,22 @@ def pii_of(columns: StructType) -> list[str]:
 
 def columns_of(asked: Arguments) -> StructType:
     """Read the table's columns: of a contract file, or from the argument."""
+    contract = contract_of(asked)
+    return contract.struct if contract else parse_columns(asked.columns)
+
+
+def adds_columns(asked: Arguments) -> bool:
+    """Return whether fields that no column is named after become columns: the contract's mode for new ones is ``evolve``."""
+    contract = contract_of(asked)
+    return contract is not None and contract.new_columns is Mode.EVOLVE
+
+
+def contract_of(asked: Arguments) -> Contract | None:
+    """Read the contract, if ``--columns`` is the path of one."""
     if not asked.columns.endswith((".yaml", ".json")):
-        return parse_columns(asked.columns)
+        return None
     try:
-        return load_contract(asked.columns).struct
+        return load_contract(asked.columns)
     except StorageError as error:
         raise ArgumentsInvalid(f"--columns: {asked.columns} cannot be read: {error}") from None
 

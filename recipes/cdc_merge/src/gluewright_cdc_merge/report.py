@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_cdc_merge.audit import audit
 from gluewright_cdc_merge.decode import TOMBSTONE, Decoded
@@ -52,10 +54,34 @@ def count_records(decoded: Decoded, asked: Arguments, *, placed: bool) -> dict[s
             f"{asked.source} has changes of several tables: {', '.join(tables)}; name in --source_tables those that belong "
             f"in {asked.target}"
         )
-    counted: Counter[str] = Counter()
+    counted: Counter[str] = Counter(unnamed=0, unplaced=0)
     for row in found:
         counted.update({row["what"]: row["count"], "unplaced": row["unplaced"], "unnamed": row["unnamed"]})
     return counted
+
+
+def fields_of(decoded: Decoded) -> list[str]:
+    """Return the fields of records that no column is named after, in the order of their names."""
+    each = decoded.records.select(F.explode("fields").alias("field")).distinct()
+    return sorted(row["field"] for row in each.collect())
+
+
+def with_fields(columns: StructType, fields: Sequence[str], feed: StructType) -> StructType:
+    """Add nullable columns for fields that have none yet.
+
+    Args:
+        columns: of the table.
+        fields: their names; of two that differ by case only the first counts.
+        feed: the schema of the records as they were read: a field that is a column there has its type, others are text.
+    """
+    kinds = {field.name: field.dataType for field in feed}
+    seen = {name.lower() for name in columns.names}
+    added = []
+    for name in fields:
+        if name.lower() not in seen:
+            seen.add(name.lower())
+            added.append(StructField(name, kinds.get(name, StringType())))
+    return StructType([*columns, *added])
 
 
 def log_unnamed(decoded: Decoded, records: int, job: Job[Arguments]) -> dict[str, int]:

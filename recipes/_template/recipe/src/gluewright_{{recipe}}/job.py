@@ -8,6 +8,7 @@ from typing import Annotated
 from pyspark.sql import DataFrame
 
 from gluewright_core.job import Job, run
+from gluewright_core.landing import LANDED, read_landing
 from gluewright_core.locations import LOCATION
 from gluewright_core.tables import ALL, Kind, TableSpec, open_table
 from gluewright_{{recipe}}.{{heart}} import newest_per_key
@@ -32,8 +33,8 @@ def main(job: Job[Arguments]) -> None:
 
 
 def load_versions(job: Job[Arguments]) -> DataFrame:
-    """Read every version."""
-    return job.spark.read.parquet(job.arguments.source)
+    """Read every version. A folder without files and a file that is damaged are one clear error."""
+    return read_landing(job.spark, job.arguments.source, format="parquet").drop(LANDED)
 
 
 def save_newest(rows: DataFrame, job: Job[Arguments]) -> int:
