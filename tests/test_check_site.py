@@ -30,6 +30,8 @@ PAGES = {
     "missing/index.html": "<img src=/picture.png>",
     "drawing/index.html": "<svg width=200 height=50><rect width=60 height=30 /><text y=20>far too long for it</text></svg>",
     "left/index.html": LEAVES,
+    "shadow/index.html": "<div class=mermaid></div><script>document.querySelector('.mermaid')"
+    f".attachShadow({{mode: 'closed'}}).innerHTML = '{LEAVES}'</script>",
     "cut/index.html": '<div style="overflow:hidden;width:50px"><code>spark.read.parquet</code></div>',
     "table/index.html": "<table><tr><th>a<th></tr><tr><td>1<td>2</tr></table>",
     "out/index.html": '<article style="width:300px"><p style="width:340px">sticks out</p></article>',
@@ -60,6 +62,7 @@ def test_every_fault_of_a_page_is_told_and_nothing_of_a_good_one(folder):
         r"^/wide/: wider than a phone: <p> too wide$",
         r"^/drawing/: 1280 pixels wide, a text leaves its box in a drawing: far too long",
         r"^/left/: 390 pixels wide, a text leaves its drawing: leaves$",
+        r"^/shadow/: 390 pixels wide, a text leaves its drawing: leaves$",
         r"^/leaves.svg: a text leaves its drawing: leaves$",
         r"^/cut/: 1280 pixels wide, code is cut off: spark.read.parquet$",
         r"^/table/: 390 pixels wide, a table has a header without a text",

@@ -28,6 +28,10 @@ _UNREADABLE = (Path(__file__).parent / "unreadable.js").read_text(encoding="utf-
 _LINKS = "() => [...document.querySelectorAll('a[href]')].map(link => link.href)"
 _PICTURES = "() => [...document.querySelectorAll('article img')].map(image => image.src).filter(src => src.endsWith('.svg'))"
 _ANCHORS = "() => [...document.querySelectorAll('[id], a[name]')].map(element => element.id || element.name)"
+_OPEN_SHADOWS = """
+  const attach = Element.prototype.attachShadow
+  Element.prototype.attachShadow = function(options) { return attach.call(this, {...options, mode: 'open'}) }
+"""
 _COLOURS = """() => {
   const body = getComputedStyle(document.body)
   return [document.body.getAttribute('data-md-color-scheme'), body.backgroundColor]
@@ -72,6 +76,8 @@ class Site:
         """
         context = self.browser.new_context(viewport=settings.pop("viewport", DESKTOP), **settings)
         context.route("**/*", self._pass_or_refuse)
+        # A script of ours looks into the theme's shadow roots, which are closed.
+        context.add_init_script(_OPEN_SHADOWS)
         page = context.new_page()
         page.on("console", lambda message: self._heard(page, message))
         page.on("pageerror", lambda error: self._wrong(page, f"a script fails: {error}"))

@@ -11,11 +11,15 @@
     (['auto', 'scroll'].includes(getComputedStyle(element).overflowX) || scrolls(element.parentElement))
   const content = document.querySelector('article') || document.body || document
 
-  for (const drawing of content.querySelectorAll('svg')) {
+  // Mermaid's diagrams lie in shadow roots.
+  const shadows = [...content.querySelectorAll('.mermaid')].map(host => host.shadowRoot).filter(Boolean)
+  for (const drawing of [content, ...shadows].flatMap(root => [...root.querySelectorAll('svg')])) {
     if (!visible(drawing) || box(drawing).width < 60) continue
     const shapes = [...drawing.querySelectorAll('rect')].filter(visible).map(box).filter(shape => shape.height > 16)
     for (const text of drawing.querySelectorAll('text, foreignObject')) {
-      const place = box(text)
+      const range = document.createRange()
+      range.selectNodeContents(text)
+      const place = range.getBoundingClientRect()
       if (!visible(text) || !text.textContent.trim()) continue
       if (!inside(place, box(drawing), 2)) found.push(`a text leaves its drawing: ${short(text)}`)
       const y = (place.top + place.bottom) / 2
