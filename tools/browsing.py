@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
+from playwright.sync_api import TimeoutError as TooLate
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 760}
 READERS = (1280, 390)
@@ -37,6 +39,10 @@ _COLOURS = """() => {
   return [document.body.getAttribute('data-md-color-scheme'), body.backgroundColor]
 }"""
 _HITS = "() => [...document.querySelectorAll('.md-search-result__link')].map(link => link.href)"
+_BUTTONS = "[data-clipboard-target], [data-md-type=copy]"
+_COUNT = "document.querySelectorAll('{}').length"
+FEW = 5_000
+"""Milliseconds until a page has all of its buttons."""
 WAIT = 30_000
 """Milliseconds that anything may take, on a machine that does other things too."""
 
@@ -138,8 +144,11 @@ class Site:
         """
         page = self.tab(permissions=["clipboard-read", "clipboard-write"])
         self.open(path, page)
+        buttons = page.locator(_BUTTONS)
+        # The theme adds them when it has time.
+        with suppress(TooLate):
+            page.wait_for_function(f"() => {_COUNT.format('pre > code')} === {_COUNT.format(_BUTTONS)}", timeout=FEW)
         blocks = page.locator("pre > code").count()
-        buttons = page.locator("[data-clipboard-target], [data-md-type=copy]")
         if buttons.count() != blocks:
             self.problems.append(f"{path}: {blocks} blocks of code and {buttons.count()} buttons to copy them")
         texts = []
