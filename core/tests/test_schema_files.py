@@ -77,6 +77,7 @@ def test_a_contract_in_s3_is_read_from_there(s3_server):
         ("type: struct\n", "type: map\n", "columns[1].items.fields: fields does not go with the type map"),
         ("key: [id]", "name: again", "orders.yaml:2: 'name' stands twice"),
         ("key: [id]", "key: [id", "orders.yaml:3: not YAML"),
+        ("key: [id]", "key: !Ref Id", "for the tag '!Ref'; if it is a CloudFormation template, write cfn:"),
         ("columns:", "colums:", "orders.yaml:4 colums: unknown entry 'colums'; did you mean columns?"),
     ],
 )

@@ -62,6 +62,10 @@ def read_landing(
     keys. Files whose names begin with ``_`` or ``.``, and files of 0 bytes, are passed over. ``.gz`` files of CSV and JSON
     are decompressed. The files are listed once, so a file that arrives later is not read by half.
 
+    Limits: keys that occur twice inside a nested object are not found. Where a JSON key holds a list in some lines and an
+    object in others, nested fields that the contract does not have are left out without a report. A column that only some
+    Parquet files lack is NULL in their rows without one. CSV takes several times as long as with Spark's own reader.
+
     Args:
         spark: the session.
         location: a folder, a file, or several of them. Folders within a folder are read too.

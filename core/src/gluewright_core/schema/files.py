@@ -100,7 +100,10 @@ def form_of(path: str | os.PathLike[str]) -> Form:
         return "yaml"
     if ending == "json":
         return "json"
-    raise ContractInvalid(f"{os.fspath(path)}: a contract's file ends in .yaml, .yml or .json; rename it")
+    name = os.fspath(path)
+    other = {"avsc": "avro", "sql": "ddl", "ddl": "ddl", "parquet": "parquet", "template": "cfn"}.get(ending)
+    hint = f"write {other}:{name} if it is one of those" if other else "rename it, or say what it is, as in avro:x.avsc"
+    raise ContractInvalid(f"{name}: a contract's file ends in .yaml, .yml or .json; {hint}")
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -160,7 +163,9 @@ def yaml_document(text: str, where: str, loader: Any = None) -> tuple[Any, LineO
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ContractInvalid(f"{where}{line}: not YAML: {getattr(error, 'problem', None) or error}") from error
+        reason = getattr(error, "problem", None) or error
+        hint = f"; if it is a CloudFormation template, write cfn:{where}" if "for the tag '!" in str(reason) else ""
+        raise ContractInvalid(f"{where}{line}: not YAML: {reason}{hint}") from error
     finally:
         if reader:
             reader.dispose()
