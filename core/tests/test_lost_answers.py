@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 
 import pytest
 
@@ -104,6 +105,8 @@ def nothing_is_lost(world: World, outcome) -> None:
     assert sorted(world.catalog.partitions[KEY].split("+")[1:]) == ["a", "b"]
 
 
+# Each is two events of one kind, and of both kinds; a time passes once, so two pauses are two of them.
+PAIRS = [*combinations([fault.value for fault in Fault] + ["time"], 2), ("time", "later")]
 WRITERS = {"a": increment("a"), "b": increment("b"), "time": time_passes}
 SCRIPTS = {
     "the answer to the decision is lost for so long that another run finishes it": [
@@ -188,16 +191,14 @@ def test_a_run_that_reads_nothing_is_not_refused_after_a_repair():
 
 @pytest.mark.parametrize("fault", shared([*Fault, None]), ids=lambda fault: fault.value if fault else "a pause")
 def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
-    # Few switches show most of what is wrong; without a part, that is before a release, every schedule of a fault is walked.
-    limits = {"kinds": [fault], "switches": None if WHOLE else 2}
-    limits = limits if fault else {"kinds": [], "pauses": {"time"}, "switches": 2}
+    limits = {"kinds": [fault]} if fault else {"kinds": [], "pauses": {"time"}}
     writers = {name: work for name, work in WRITERS.items() if fault is None or name != "time"}
     explored = explore(World, writers, nothing_is_lost, faults=1, **limits)
     print(f"{fault.value if fault else 'a pause'}: {explored}")
     assert explored.exhaustive
 
 
-# Late deliveries may come at any step, which takes minutes: before a release.
+# A request that is still under way doubles the states: these take minutes, and run before a release.
 TWICE = [Fault.LOST, Fault.REPEATED, *([Fault.DOUBLED, Fault.LATE] if WHOLE else [])]
 
 
@@ -208,13 +209,24 @@ def test_two_faults_or_a_fault_and_a_pause_around_another_run_lose_no_update(fau
     assert explored.exhaustive
 
 
-@pytest.mark.skipif(not WHOLE, reason="minutes to an hour: hatch run test --whole")
+@pytest.mark.skipif(not WHOLE, reason="minutes each: hatch run test --whole")
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("fault", shared(list(Fault)), ids=lambda fault: fault.value)
-def test_two_faults_of_a_kind_under_every_schedule_lose_no_update(fault):
-    writers = {name: work for name, work in WRITERS.items() if name != "time"}
-    explored = explore(World, writers, nothing_is_lost, faults=2, kinds=[fault])
-    print(f"two of {fault.value}, every schedule: {explored}")
+@pytest.mark.parametrize("kinds", shared(PAIRS), ids=lambda kinds: " and ".join(kinds))
+def test_two_events_lose_no_update_under_any_schedule(kinds):
+    pauses = {"time", "later"} & {*kinds}
+    faults = [fault for fault in Fault if fault.value in kinds]
+    writers = {"a": increment("a"), "b": increment("b"), **dict.fromkeys(pauses, time_passes)}
+    explored = explore(World, writers, nothing_is_lost, faults=2, kinds=faults, pauses=pauses)
+    print(f"{' and '.join(kinds)}, every schedule: {explored}")
+    assert explored.exhaustive
+
+
+@pytest.mark.skipif(not WHOLE, reason="ten minutes: hatch run test --whole")
+@pytest.mark.timeout(7200)
+def test_any_two_events_around_another_run_lose_no_update():
+    writers = {**WRITERS, "later": time_passes}
+    explored = explore(World, writers, nothing_is_lost, faults=2, pauses={"time", "later"}, switches=1)
+    print(f"any two events: {explored}")
     assert explored.exhaustive
 
 
