@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gluewright_core.errors import GluewrightError
@@ -53,6 +53,7 @@ def outcomes(programs, fault, look):
 
 
 @settings(max_examples=60, deadline=None)
+@example(([("read", "a")], [("write", "b"), ("create", "b"), ("delete", "b")]), Fault.LATE)
 @given(st.tuples(PROGRAMS, PROGRAMS), st.sampled_from([Fault.LATE, Fault.DOUBLED]))
 def test_a_late_request_has_the_same_outcomes_as_if_it_arrived_at_any_step(programs, fault):
     at_any_step = outcomes(programs, fault, look=lambda storage: None)

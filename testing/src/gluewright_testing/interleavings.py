@@ -325,8 +325,9 @@ class _Schedule(Generic[World]):
         alive = [writer for writer in self._writers if not writer.done]
         late = [_Choice(None, late=number) for number, each in enumerate(self._late) if self._can_be_seen(each, alive)]
         if not any(writer.name not in self._limits.pauses for writer in alive):
-            # Nobody can see any more when a request arrives: it arrives now, or never.
-            return [_Choice(None, late=0), _Choice(None, late=0, drop=True)] if self._late else []
+            # Nobody can see any more when a request arrives: it arrives now, in any order, or never.
+            arrivals = [_Choice(None, late=number) for number in range(len(self._late))]
+            return [*arrivals, _Choice(None, late=0, drop=True)] if arrivals else []
         pending = {writer.name: writer.pending for writer in alive if writer.pending}
         ready = [writer for writer in alive if self._enabled is None or self._enabled(writer.name, pending)]
         if self._limits.switches == 0 and self._last in ready:
