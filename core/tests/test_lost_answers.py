@@ -105,8 +105,7 @@ def nothing_is_lost(world: World, outcome) -> None:
     assert sorted(world.catalog.partitions[KEY].split("+")[1:]) == ["a", "b"]
 
 
-# Each is two events of one kind, and of both kinds; a time passes once, so two pauses are two of them.
-PAIRS = [*combinations([fault.value for fault in Fault] + ["time"], 2), ("time", "later")]
+PAIRS = list(combinations(Fault, 2))
 WRITERS = {"a": increment("a"), "b": increment("b"), "time": time_passes}
 SCRIPTS = {
     "the answer to the decision is lost for so long that another run finishes it": [
@@ -191,7 +190,8 @@ def test_a_run_that_reads_nothing_is_not_refused_after_a_repair():
 
 @pytest.mark.parametrize("fault", shared([*Fault, None]), ids=lambda fault: fault.value if fault else "a pause")
 def test_one_fault_of_any_request_or_one_pause_loses_no_update(fault):
-    limits = {"kinds": [fault]} if fault else {"kinds": [], "pauses": {"time"}}
+    # A pause beyond the lease lets both writers work at once, which has too many schedules for every day.
+    limits = {"kinds": [fault]} if fault else {"kinds": [], "pauses": {"time"}, "switches": None if WHOLE else 2}
     writers = {name: work for name, work in WRITERS.items() if fault is None or name != "time"}
     explored = explore(World, writers, nothing_is_lost, faults=1, **limits)
     print(f"{fault.value if fault else 'a pause'}: {explored}")
@@ -211,13 +211,11 @@ def test_two_faults_or_a_fault_and_a_pause_around_another_run_lose_no_update(fau
 
 @pytest.mark.skipif(not WHOLE, reason="minutes each: hatch run test --whole")
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kinds", shared(PAIRS), ids=lambda kinds: " and ".join(kinds))
-def test_two_events_lose_no_update_under_any_schedule(kinds):
-    pauses = {"time", "later"} & {*kinds}
-    faults = [fault for fault in Fault if fault.value in kinds]
-    writers = {"a": increment("a"), "b": increment("b"), **dict.fromkeys(pauses, time_passes)}
-    explored = explore(World, writers, nothing_is_lost, faults=2, kinds=faults, pauses=pauses)
-    print(f"{' and '.join(kinds)}, every schedule: {explored}")
+@pytest.mark.parametrize("kinds", shared(PAIRS), ids=lambda kinds: " and ".join(kind.value for kind in kinds))
+def test_two_faults_of_one_or_both_kinds_lose_no_update_under_any_schedule(kinds):
+    writers = {"a": increment("a"), "b": increment("b")}
+    explored = explore(World, writers, nothing_is_lost, faults=2, kinds=kinds)
+    print(f"{' and '.join(kind.value for kind in kinds)}, every schedule: {explored}")
     assert explored.exhaustive
 
 
