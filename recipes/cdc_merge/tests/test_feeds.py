@@ -219,6 +219,20 @@ def test_fields_that_columns_does_not_name_are_reported(feed, tmp_path, capfd):
     assert step["fields_not_in_columns"] == {"email": 3, "size": 2}
 
 
+def test_a_change_in_another_file_without_an_order_that_ties_with_the_tables_row_is_refused(feed):
+    header = "Op,id,name,amount,ts"
+    feed.write("b.csv", header, "I,1,old,,10:00", "I,2,first,,10:01")
+    _, before = feed.merge("dms-csv", "--sequence_by=ts")
+    assert feed.merge("dms-csv", "--sequence_by=ts")[1] == before
+    (feed.folder / "b.csv").unlink()
+    for line in ("U,2,other,,10:01", "D,2,,,10:01"):
+        feed.write("a.csv", header, "U,1,new,,10:02", line)
+        with pytest.raises(TiesError, match="1 keys have a change with the sequence of the table's row"):
+            feed.merge("dms-csv", "--sequence_by=ts")
+    feed.write("a.csv", header, "U,1,new,,10:02", "U,2,later,,10:02")
+    assert feed.merge("dms-csv", "--sequence_by=ts")[1] == [(1, "new"), (2, "later")]
+
+
 @pytest.mark.parametrize("mode", ["evolve", "discard_value"])
 def test_fields_become_columns_if_the_contract_lets_new_ones_in(spark, feed, tmp_path, mode):
     contract = tmp_path / "items.json"

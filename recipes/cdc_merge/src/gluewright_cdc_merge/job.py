@@ -147,7 +147,7 @@ def main(job: Job[Arguments]) -> None:
         changes = changes.drop(PATH, POSITION)
         if asked.audit:
             log_audit(changes, decoded, job)
-        merged = save_changes(changes, job, refuse_ties=asked.ties is Ties.refuse and can_tie(files, asked))
+        merged = save_changes(changes, job, files)
         ignored = {kind: merged[kind] for kind in IGNORED if kind in merged} | {"no change": records.get("ignored", 0)}
         step.add(
             written=sum(rows for kind, rows in merged.items() if kind not in IGNORED),
@@ -273,14 +273,17 @@ def is_placed(asked: Arguments) -> bool:
     return asked.format is Format.debezium_flattened_json and not asked.sequence_by
 
 
-def save_changes(changes: DataFrame, job: Job[Arguments], *, refuse_ties: bool) -> dict[str, int]:
+def save_changes(changes: DataFrame, job: Job[Arguments], files: Files) -> dict[str, int]:
     """Merge the changes into the table."""
     asked = job.arguments
     target = open_target(
         job.spark, asked.target, changes.schema, kind=asked.catalog, location=asked.location, partition_by=asked.partition_by
     )
-    keep = timedelta(days=asked.keep_days)
-    return target.merge(changes, run=job.run.id, now=datetime.now(UTC), keep=keep, refuse_ties=refuse_ties)
+    keep, refuse_ties = timedelta(days=asked.keep_days), asked.ties is Ties.refuse and can_tie(files, asked)
+    sequence = changes.schema["sequence"].dataType
+    assert isinstance(sequence, StructType)
+    by = position_of_ties(sequence) if refuse_ties and asked.format in DMS else ()
+    return target.merge(changes, run=job.run.id, now=datetime.now(UTC), keep=keep, refuse_ties=refuse_ties, tie_by=by)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class Target:
         now: datetime,
         keep: timedelta = timedelta(days=30),
         refuse_ties: bool = False,
+        tie_by: Sequence[str] = (),
     ) -> dict[str, int]:
         """Merge changes and publish the result: tombstones first, then the rows of the partitions that changed.
 
@@ -91,6 +92,7 @@ class Target:
                 it brings the row back.
             refuse_ties: fail if a change has the sequence of the table's row or tombstone and contradicts it. Otherwise the
                 rule of the module `gluewright_cdc_merge.merge` decides.
+            tie_by: with ``refuse_ties``, SQL expressions over ``sequence`` that are equal where nothing orders two changes.
 
         Returns:
             The records by what became of them.
@@ -113,12 +115,12 @@ class Target:
         facts = weighed(found, where, _sent(tombstones, buried, FEW))
         partial = "unset" in changes.columns
         done = kept(settled(facts, None, partial=partial))
-        told = self._told(done)
+        told = self._told(done, tie_by)
         if told.doubtful:
             facts = done.select(facts.columns)
             old = recalled(self._within(rows, told.doubtful), _sent(facts, size), self.keys)
             done = kept(settled(facts, old, partial=partial))
-            told = self._told(done)
+            told = self._told(done, tie_by)
         if refuse_ties and told.tied:
             raise TiesError(
                 f"{self.table.spec.name}: {told.tied} keys have a change with the sequence of the table's row, and another "
@@ -143,9 +145,9 @@ class Target:
             within = self._within(rows, _partitions(located(rows, of, self.keys, self.partition_by)))
         return moved(changes, tombstones, kept(ending(within, of, self.keys)), names, now)
 
-    def _told(self, done: DataFrame) -> _Told:
+    def _told(self, done: DataFrame, tie_by: Sequence[str] = ()) -> _Told:
         """Find out in one job what became of the records, and of which partitions rows change or have to be looked at."""
-        tied = tied_with_table(done.select("said.*").columns, partial="columns_before" in done.columns)
+        tied = tied_with_table(done.select("said.*").columns, partial="columns_before" in done.columns, by=tie_by)
         columns = [f"`{name}`" for name in self.partition_by]
         was = F.struct("partition.*") if columns else F.struct()
         becomes = F.struct(*(F.col(f"new.{name}") for name in columns))

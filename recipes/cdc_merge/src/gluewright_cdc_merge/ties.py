@@ -59,7 +59,7 @@ def quarantine_ties(
     return found.withColumns(made).drop("_gw_tied")
 
 
-def tied_with_table(names: Sequence[str], *, partial: bool) -> Column:
+def tied_with_table(names: Sequence[str], *, partial: bool, by: Sequence[str] = ()) -> Column:
     """Tell of a settled key whether the table's row and a new change have one sequence and contradict each other.
 
     They do if a column of the table has a value and the change another one or none, or if one of both is a delete. A column
@@ -68,6 +68,8 @@ def tied_with_table(names: Sequence[str], *, partial: bool) -> Column:
     Args:
         names: the table's own columns.
         partial: whether the feed has partial changes.
+        by: SQL expressions over ``sequence``: what is equal in all of them and has another sequence ties, too, whatever it
+            says, because the row that it was in another file is not known any more.
 
     Returns:
         Over the columns of :func:`gluewright_cdc_merge.merge.settled`, never NULL.
@@ -86,6 +88,14 @@ def tied_with_table(names: Sequence[str], *, partial: bool) -> Column:
 
     pairs = [F.col("there") & contradicts(name) for name in names]
     ends = [F.col("there") & (gone == before), at == F.col("tomb")]
+    if by:
+        places = {
+            column: F.struct(*(F.expr(each.replace("sequence.", f"{column}.")) for each in by))
+            for column in ("at.sequence", "before", "gone")
+        }
+        for change in ("at.sequence", "gone"):
+            same_place = places[change].eqNullSafe(places["before"]) & F.col(change).isNotNull()
+            ends.append(F.col("there") & same_place & (F.col(change) != before))
     found = [F.coalesce(each, F.lit(False)) for each in (*pairs, *ends)]
     return functools.reduce(Column.__or__, found)
 
