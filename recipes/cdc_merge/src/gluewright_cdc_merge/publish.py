@@ -47,7 +47,7 @@ _TIED = "tied"
 
 
 class TiesError(GluewrightError):
-    """Changes have the sequence of what is in the table, and contradict it. Nothing was published."""
+    """Nothing orders changes and what is in the table, and they contradict it. The table is as it was."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Target:
             The records by what became of them.
 
         Raises:
-            TiesError: the order of a change and the table's row is not known. Nothing was published.
+            TiesError: the order of a change and the table's row is not known. The table is as it was.
             ConcurrentUpdate: another run published to the table meanwhile. No row was changed; run it again.
         """
         changes = _saying_nothing(changes, self.silent, self.absent)
@@ -115,12 +115,12 @@ class Target:
         facts = weighed(found, where, _sent(tombstones, buried, FEW))
         partial = "unset" in changes.columns
         done = kept(settled(facts, None, partial=partial))
-        told = self._told(done, tie_by)
+        told = self._told(done, tie_by if refuse_ties else None)
         if told.doubtful:
             facts = done.select(facts.columns)
             old = recalled(self._within(rows, told.doubtful), _sent(facts, size), self.keys)
             done = kept(settled(facts, old, partial=partial))
-            told = self._told(done, tie_by)
+            told = self._told(done, tie_by if refuse_ties else None)
         if refuse_ties and told.tied:
             raise TiesError(
                 f"{self.table.spec.name}: {told.tied} keys have a change with the sequence of the table's row, and another "
@@ -145,9 +145,11 @@ class Target:
             within = self._within(rows, _partitions(located(rows, of, self.keys, self.partition_by)))
         return moved(changes, tombstones, kept(ending(within, of, self.keys)), names, now)
 
-    def _told(self, done: DataFrame, tie_by: Sequence[str] = ()) -> _Told:
+    def _told(self, done: DataFrame, tie_by: Sequence[str] | None) -> _Told:
         """Find out in one job what became of the records, and of which partitions rows change or have to be looked at."""
-        tied = tied_with_table(done.select("said.*").columns, partial="columns_before" in done.columns, by=tie_by)
+        tied = F.lit(False)
+        if tie_by is not None:
+            tied = tied_with_table(done.select("said.*").columns, partial="columns_before" in done.columns, by=tie_by)
         columns = [f"`{name}`" for name in self.partition_by]
         was = F.struct("partition.*") if columns else F.struct()
         becomes = F.struct(*(F.col(f"new.{name}") for name in columns))

@@ -40,7 +40,7 @@ def trimmed(text: Column) -> Column:
 def email(text: Column, *, tag: bool = True) -> Column:
     """Return an e-mail address in small letters.
 
-    RFC 5321 lets hosts tell ``Ada@`` from ``ada@``; no large host does.
+    RFC 5321 lets hosts distinguish ``Ada@`` from ``ada@``; this form does not.
 
     Args:
         text: NULL stays NULL.
@@ -73,7 +73,7 @@ def card(text: Column) -> Column:
 def phone(text: Column, region: str = "") -> Column:
     """Return a telephone number in E.164, ``+442079460001``; an extension follows as ``;ext=12`` (RFC 3966).
 
-    Runs in Python, row by row, with the package ``phonenumbers``: expect a few microseconds of native work to become tens.
+    Runs in Python, row by row, with the package ``phonenumbers``.
 
     Args:
         text: NULL stays NULL.
