@@ -23,14 +23,14 @@ from pyspark.sql import functions as F
 from benchmarks import orders
 from benchmarks.bench import Steps
 from gluewright_cdc_merge import plain, table_schema
-from gluewright_cdc_merge.publish import open_target
+from gluewright_cdc_merge.job.publish import open_target
 from gluewright_core.tables import ALL
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from benchmarks.bench import Context
-    from gluewright_cdc_merge.publish import Target
+    from gluewright_cdc_merge.job.publish import Target
 
 ROWS, QUICK_ROWS = 10_000_000, 100_000
 PARTS = ("iceberg", "delta")

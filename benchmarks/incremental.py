@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.bench import Steps
 from gluewright_core.storage import Storage, StoredObject, open_storage
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
 
 if TYPE_CHECKING:
     from benchmarks.bench import Context

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks.bench import Steps
 from benchmarks.incremental import A_PREFIX, CONSUMER, NEW, Listing, entries
 from gluewright_core.storage import open_storage
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from benchmarks import orders
 from benchmarks.bench import Steps
 from gluewright_core.tables import ALL, TableSpec, open_table
-from gluewright_reprocessing.reprocessing import open_reprocessing
+from gluewright_reprocessing.job.reprocessing import open_reprocessing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -39,11 +39,12 @@ SOURCE = "src/gluewright_cdc_merge"
         (
             f"{SOURCE}/__init__.py",
             "__version__ =",
-            "from gluewright_cdc_merge.job import main\n__version__ =",
-            "imports gluewright_cdc_merge.job",
+            "from .job import main\n__version__ =",
+            "__init__.py imports the job",
         ),
-        (f"{SOURCE}/__init__.py", "0.1.0", "0.2.0", "first line is not `# gluewright-cdc-merge 0.2.0`"),
-        (f"{SOURCE}/merge.py", "# gluewright-cdc-merge 0.1.0\n", "", "has 0 hearts"),
+        (f"{SOURCE}/__init__.py", '__version__ = "0.1.0"', '__version__ = "0.2.0"', "`# gluewright-cdc-merge 0.2.0 merge"),
+        (f"{SOURCE}/merge.py", "# gluewright-cdc-merge 0.1.0 merge.py\n", "", "merge.py does not begin with"),
+        (f"{SOURCE}/merge.py", "# SPDX-License-Identifier: Apache-2.0\n", "", "merge.py does not begin with"),
         (
             f"{SOURCE}/merge.py",
             "from pyspark.sql import DataFrame\n",
@@ -54,9 +55,15 @@ SOURCE = "src/gluewright_cdc_merge"
             f"{SOURCE}/merge.py",
             "from pyspark.sql import DataFrame\n",
             "from .job import main\n",
-            "merge.py imports gluewright",
+            "merge.py imports the job",
         ),
-        (f"{SOURCE}/job.py", "from pyspark.sql import DataFrame\n", "import awsglue.utils\n", "job.py: imports awsglue"),
+        (f"{SOURCE}/job/__main__.py", None, None, "has no job/__main__.py"),
+        (
+            f"{SOURCE}/job/__init__.py",
+            "from pyspark.sql import DataFrame\n",
+            "import awsglue.utils\n",
+            "job/__init__.py: imports awsglue",
+        ),
         ("README.md", "# gluewright-cdc-merge", "# CDC", "README.md begins with '# CDC'"),
         ("README.md", None, None, "has no README.md"),
         (f"{SOURCE}/py.typed", None, None, "has no src/gluewright_cdc_merge/py.typed"),
@@ -64,7 +71,7 @@ SOURCE = "src/gluewright_cdc_merge"
         ("LICENSE", None, None, "has no LICENSE"),
         ("tests/test_readme.py", None, None, "has no tests/test_readme.py"),
         ("tests/bare_job.py", None, None, "has no tests/bare_job.py"),
-        ("../../docs/recipes/cdc_merge.md", "/merge.py", "/other.py", "does not show /merge.py"),
+        ("../../docs/recipes/cdc_merge.md", "/merge.py", "/other.py", "shows no module"),
         ("../../docs/recipes/cdc_merge.md", None, None, "docs/recipes/cdc_merge.md does not show"),
     ],
 )
@@ -77,14 +84,6 @@ def test_a_broken_convention_is_named_with_its_place(repository, file, old, new,
         assert old in text
         path.write_text(text.replace(old, new, 1))
     assert any(said in problem for problem in problems(repository)), problems(repository)
-
-
-def test_hearts_of_a_recipe_name_their_licence_all_or_none(repository):
-    source = repository / "recipes" / "cdc_merge" / SOURCE
-    heart = (source / "merge.py").read_text()
-    assert heart.splitlines()[1] == "# SPDX-License-Identifier: Apache-2.0"
-    (source / "other.py").write_text(heart.replace("# SPDX-License-Identifier: Apache-2.0\n", ""))
-    assert any("other.py's second line is not `# SPDX" in problem for problem in problems(repository))
 
 
 def test_another_licence_than_the_repositorys_is_named(repository):

@@ -1,4 +1,5 @@
-"""Install one, copy one: each recipe with core's floor alone, the zips of all on a cluster, the hearts as single files."""
+"""Install one, copy one: each recipe with core's floor alone, the zips of all on a cluster, each recipe's folder under
+another package's name."""
 
 from __future__ import annotations
 
@@ -161,12 +162,13 @@ def test_the_versions_on_the_pages_are_those_of_the_packages():
             assert version == Package(folder).version, f"{page} names {name} {version}"
 
 
-def todo(folder, built, module, copies=()):
-    """What the application is to do: every bare job, with its recipe's hearts under the names of modules."""
+def todo(folder, built, package, copies=()):
+    """What the application is to do: every bare job, with its recipe's folder as a package of this name."""
     jobs = {
         recipe.name: {
             "bare_job": str(recipe.folder / "tests" / "bare_job.py"),
-            "hearts": {heart.stem: module(recipe, heart) for heart in recipe.hearts()},
+            "package": package(recipe),
+            "modules": [".".join([package(recipe), *module_of(recipe, file)]) for file in recipe.copied()],
         }
         for recipe in recipes_of(built)
     }
@@ -177,16 +179,21 @@ def todo(folder, built, module, copies=()):
     return file
 
 
+def module_of(recipe, file):
+    """The parts of a module's name below its package: none for the package itself."""
+    return [part for part in file.relative_to(recipe.source).with_suffix("").parts if part != "__init__"]
+
+
 def told(output, what):
     return [line.removeprefix(what).strip() for line in output.splitlines() if line.startswith(f"{what} ")]
 
 
 @once(1, days=2)
 def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
-    file = todo(tmp_path, built, lambda recipe, heart: f"gluewright_{recipe.name}.{heart.stem}")
+    file = todo(tmp_path, built, lambda recipe: f"gluewright_{recipe.name}")
     zips = sorted(built.glob("dist/*.zip"))
     with standalone_cluster(tmp_path, python_path=[glue]) as cluster:
-        run = cluster.submit(HERE / "hearts_application.py", str(file), py_files=zips, conf=QUICK)
+        run = cluster.submit(HERE / "folders_application.py", str(file), py_files=zips, conf=QUICK)
         assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
         assert cluster.executors() == 2
     assert [line.split()[0] for line in told(run.stdout, "used")] == sorted(RECIPES)
@@ -196,16 +203,15 @@ def test_the_zips_of_all_recipes_are_enough_on_a_cluster(built, glue, tmp_path):
 
 
 @once(0, days=2)
-def test_the_hearts_of_a_recipe_copied_into_a_folder_work_where_nothing_of_ours_is(built, glue, python, tmp_path):
+def test_a_recipes_folder_works_under_another_name_where_nothing_of_ours_is(built, glue, python, tmp_path):
     copies = []
     for recipe in recipes_of(built):
         copies.append(tmp_path / "copies" / f"{recipe.name}.zip")
         copies[-1].parent.mkdir(exist_ok=True)
         with zipfile.ZipFile(copies[-1], "w") as archive:
-            archive.writestr(f"own_{recipe.name}/__init__.py", "")
-            for heart in recipe.hearts():
-                archive.write(heart, f"own_{recipe.name}/{heart.name}")
-    file = todo(tmp_path, built, lambda recipe, heart: f"own_{recipe.name}.{heart.stem}", copies)
-    output = alone(python(glue), HERE / "hearts_application.py", file, cwd=tmp_path)
+            for file in recipe.copied():
+                archive.write(file, f"own_{recipe.name}/{file.relative_to(recipe.source)}")
+    file = todo(tmp_path, built, lambda recipe: f"own_{recipe.name}", copies)
+    output = alone(python(glue), HERE / "folders_application.py", file, cwd=tmp_path)
     assert [line.split()[0] for line in told(output, "used")] == sorted(RECIPES)
     assert told(output, "packages") == ["[]"]

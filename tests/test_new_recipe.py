@@ -41,7 +41,7 @@ def test_the_build_makes_sdist_wheel_and_a_zip_that_imports(dist, tmp_path):
     built = {file.name for file in dist.iterdir()}
     for name in ("gluewright_core-", "gluewright_testing-", "gluewright_throw_away-0.1.0"):
         assert {".gz", ".whl", ".zip"} <= {Path(file).suffix for file in built if file.startswith(name)}
-    program = "import gluewright_throw_away.away as heart; print(heart.__file__)"
+    program = "import gluewright_throw_away.away as idea; print(idea.__file__)"
     where = output([sys.executable, "-c", program], tmp_path, PYTHONPATH=str(dist / "gluewright_throw_away-0.1.0.zip"))
     assert "gluewright_throw_away-0.1.0.zip" in where
 
@@ -58,7 +58,7 @@ def test_the_wheel_installs_and_the_recipes_own_tests_pass_against_it(repository
     assert "5 passed" in output(tests, repository, PYTHONPATH=str(tmp_path / "installed"))
 
 
-def test_the_guide_gets_its_page_with_the_heart_to_copy(repository, tmp_path):
+def test_the_guide_gets_its_page_with_the_module_to_copy(repository, tmp_path):
     output([sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"], repository)
     page = (tmp_path / "site" / "recipes" / "throw_away" / "index.html").read_text()
     for shown in ("Keeps the newest row of every key", "gluewright-throw-away 0.1.0", "newest_per_key", "Changelog"):

@@ -60,8 +60,10 @@ def test_a_release_bumps_builds_and_moves_the_fragments_into_the_changelog(repos
     assert run.returncode == 0, run.stdout + run.stderr
     assert "git tag cdc_merge-0.2.0" in run.stdout
     recipe = repository / "recipes" / "cdc_merge"
-    hearts = [file for file in (recipe / "src").rglob("*.py") if file.read_text().startswith("# gluewright-cdc-merge ")]
-    assert {file.read_text().partition("\n")[0] for file in hearts} == {"# gluewright-cdc-merge 0.2.0"}
+    source = recipe / "src" / "gluewright_cdc_merge"
+    copied = [file for file in source.rglob("*.py") if file.read_text().startswith("# gluewright-cdc-merge ")]
+    lines = {file.read_text().partition("\n")[0] for file in copied}
+    assert lines == {f"# gluewright-cdc-merge 0.2.0 {file.relative_to(source)}" for file in copied}
     assert "## 0.2.0 " in (recipe / "CHANGELOG.md").read_text()
     assert not list((recipe / "changelog.d").glob("*.md"))
     archive = repository / "dist" / "cdc_merge" / "gluewright_cdc_merge-0.2.0.zip"

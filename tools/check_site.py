@@ -1,9 +1,9 @@
 """Build the guide and look at it in a real browser: ``hatch run docs:check``.
 
 Every page loads without an error and without anything from outside, every link and anchor inside the site resolves, the
-copy buttons of a recipe's page give its hearts whole, the search finds each page by the symptoms that the home page's
-chooser says of it, nothing is wider than a phone, nothing is cut off or leaves its box, and dark mode switches. The browser
-is a Chromium of this machine, or of ``$GLUEWRIGHT_BROWSER``.
+copy buttons of a recipe's page give the modules it shows whole, the search finds each page by the symptoms that the home
+page's chooser says of it, nothing is wider than a phone, nothing is cut off or leaves its box, and dark mode switches. The
+browser is a Chromium of this machine, or of ``$GLUEWRIGHT_BROWSER``.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def look_at(folder: Path, browser: str) -> list[str]:
         paths = paths_of(folder)
         site.look_at(paths)
         links = site.follow_links()
-        hearts = sum(_check_copies(site, recipe) for recipe in recipes_of(ROOT))
+        modules = sum(_check_copies(site, recipe) for recipe in recipes_of(ROOT))
         queries = _check_search(site)
         site.switch_to_dark("/")
-        print(f"{len(paths)} pages, {links} links, {hearts} hearts copied, {queries} searches: {len(site.problems)} wrong")
+        print(f"{len(paths)} pages, {links} links, {modules} modules copied, {queries} searches: {len(site.problems)} wrong")
         return site.problems
 
 
@@ -99,9 +99,10 @@ def _check_copies(site: Site, recipe: Package) -> int:
     path = f"/recipes/{recipe.name}/"
     copied = site.copied(path)
     # All of the file but its last line break, which the theme's button leaves out of everything.
-    hearts = {heart.name: heart.read_text(encoding="utf-8").removesuffix("\n") for heart in recipe.hearts()}
-    site.problems += [f"{path}: no copy button gives the whole of {name}" for name in hearts if hearts[name] not in copied]
-    return len(hearts)
+    shown = recipe.shown(ROOT / "docs" / "recipes" / f"{recipe.name}.md")
+    texts = {module.name: module.read_text(encoding="utf-8").removesuffix("\n") for module in shown}
+    site.problems += [f"{path}: no copy button gives the whole of {name}" for name in texts if texts[name] not in copied]
+    return len(texts)
 
 
 def _check_search(site: Site) -> int:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Hearts are copied into a job, all of a recipe in one folder: they may use each other, and what is there on Glue anyway.
-_HEART_MAY_IMPORT = {*sys.stdlib_module_names, "pyspark", "boto3", "botocore"}
-_RELATIVE = "gluewright."
-"""What stands before the name of a module that is imported relatively."""
+# A recipe's folder without job/ is copied into other jobs: it may import itself, relatively, and what Glue has anyway.
+_COPIED_MAY_IMPORT = {*sys.stdlib_module_names, "pyspark", "boto3", "botocore"}
 _COMES_WITH_GLUE = {"pyspark", "boto3"}
 _SPDX = "# SPDX-License-Identifier: Apache-2.0"
 _KNOWS_AWSGLUE = "core/src/gluewright_core/session.py"
@@ -52,10 +50,18 @@ class Package:
         found = re.search(r'^__version__ = "(.+)"$', (self.source / "__init__.py").read_text(), re.MULTILINE)
         return found[1] if found else ""
 
-    def hearts(self) -> list[Path]:
-        """List the modules that can be copied alone into a job: those that begin with the distribution's name."""
-        mark = f"# {self.distribution} "
-        return [file for file in sorted(self.source.glob("*.py")) if file.read_text(encoding="utf-8").startswith(mark)]
+    def copied(self) -> list[Path]:
+        """List the modules that are copied into other jobs: all of a recipe except its job."""
+        return [file for file in sorted(self.source.rglob("*.py")) if file.relative_to(self.source).parts[0] != "job"]
+
+    def shown(self, page: Path) -> list[Path]:
+        """List the modules whose source a page shows.
+
+        Args:
+            page: of the guide.
+        """
+        text = page.read_text(encoding="utf-8") if page.exists() else ""
+        return [file for file in self.copied() if f"/{self.source.name}/{file.relative_to(self.source).as_posix()}" in text]
 
 
 def recipes_of(root: Path) -> list[Package]:
@@ -148,46 +154,42 @@ def urls_of(root: Path, package: Package) -> dict[str, str]:
 
 
 def _of_recipe(package: Package, page: Path) -> Iterator[str]:
-    mark = f"# {package.distribution} {package.version}"
-    hearts = {file.stem: file.read_text(encoding="utf-8") for file in package.hearts()}
-    if not hearts:
-        yield f"has 0 hearts; the first line of a module that can be copied alone is `{mark}`"
-    for heart, code in hearts.items():
-        if not code.startswith(f"{mark}\n"):
-            yield f"{heart}.py's first line is not `{mark}`"
-        beside = {f"{_RELATIVE}{other}" for other in hearts}
-        for name in sorted(_imported(package.source / f"{heart}.py") - _HEART_MAY_IMPORT - beside):
-            yield f"{heart}.py imports {name}; a heart imports the standard library, pyspark, boto3 and other hearts only"
-    with_spdx = {heart for heart, code in hearts.items() if code.startswith(f"{mark}\n{_SPDX}\n")}
-    for heart in sorted(set(hearts) - with_spdx if with_spdx else ()):
-        yield f"{heart}.py's second line is not `{_SPDX}`, as in {', '.join(sorted(with_spdx))}"
-    inner = {target for target in _imported_names(package.source / "__init__.py") if target.startswith("gluewright")}
-    for name in sorted(inner - {f"gluewright_{package.name}.{heart}" for heart in hearts}):
-        yield f"__init__.py imports {name}; it re-exports from hearts only"
-    for file in (*(f"test_{heart}.py" for heart in hearts), "test_job.py", "test_readme.py", "bare_job.py"):
-        if not (package.folder / "tests" / file).exists():
-            yield f"has no tests/{file}"
+    for file in package.copied():
+        place = file.relative_to(package.source).as_posix()
+        mark = [f"# {package.distribution} {package.version} {place}", _SPDX]
+        if file.read_text(encoding="utf-8").splitlines()[:2] != mark:
+            yield f"{place} does not begin with the lines `{mark[0]}` and `{mark[1]}`"
+        for name in sorted(_imported(file) - _COPIED_MAY_IMPORT):
+            yield f"{place} imports {name}; what is copied imports the standard library, pyspark, boto3 and itself"
+        if "job" in _relatives(file):
+            yield f"{place} imports the job, which is not copied"
+    for needed in ("job/__init__.py", "job/__main__.py"):
+        if not (package.source / needed).exists():
+            yield f"has no {needed}"
+    for test in ("test_job.py", "test_readme.py", "bare_job.py"):
+        if not (package.folder / "tests" / test).exists():
+            yield f"has no tests/{test}"
     text = page.read_text(encoding="utf-8") if page.exists() else ""
-    files = [f"/{heart}.py" for heart in hearts]
-    for shown in (f"recipes/{package.name}/README.md", *files, f"::: gluewright_{package.name}"):
+    for shown in (f"recipes/{package.name}/README.md", f"::: gluewright_{package.name}"):
         if shown not in text:
             yield f"docs/recipes/{page.name} does not show {shown}"
+    if not package.shown(page):
+        yield f"docs/recipes/{page.name} shows no module of the recipe"
 
 
 def _imported(file: Path) -> set[str]:
-    """Return the top-level packages that a file imports, anywhere in it."""
-    return {name if name.startswith(_RELATIVE) else name.partition(".")[0] for name in _imported_names(file)}
-
-
-def _imported_names(file: Path) -> set[str]:
+    """Return the top-level packages that a file imports, anywhere in it, other than relatively."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            if node.level == 0:
-                names.add(node.module or "")
-            else:
-                beside = [node.module] if node.module else [alias.name for alias in node.names]
-                names |= {f"{_RELATIVE}{name}" for name in beside}
-    return names
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+def _relatives(file: Path) -> set[str]:
+    """Return the modules beside a file that it imports relatively."""
+    found = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    modules = {(node.module or "").partition(".")[0] for node in found if node.level}
+    return modules | {alias.name for node in found if node.level and not node.module for alias in node.names}

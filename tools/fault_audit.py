@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from gluewright_core.errors import ObjectNotFound
+from gluewright_core.errors import ObjectNotFoundError
 from tools.fault_worker import DATABASE, Task, Worker
 
 _PARQUET = {
@@ -66,7 +66,7 @@ class Audit:
         for table in self._tables.values():
             try:
                 lost += self._check_table(table)
-            except ObjectNotFound as error:
+            except ObjectNotFoundError as error:
                 dead.append(f"{table.first.name}: {error}")
         for name in self._sources:
             found = Counter(key for key, _ in self._direct.sink(name))

@@ -21,13 +21,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gluewright_core import leases
-from gluewright_core.errors import ConcurrentUpdate, GluewrightError, ObjectNotFound, StorageError
+from gluewright_core.errors import ConcurrentUpdateError, GluewrightError, ObjectNotFoundError, StorageError
 from gluewright_core.storage import ABSENT, Storage, open_storage
 from gluewright_core.tables.catalog import relative_to
 from gluewright_core.tables.catalog_glue import GlueDataCatalog
 from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_core.tables.commit_state import RUNS
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
 from gluewright_incremental.ledger import Limits
 from gluewright_testing.aws import fake_environment
 
@@ -143,7 +143,7 @@ class Worker:
         """Read the runs whose increments a table has.
 
         Raises:
-            ObjectNotFound: the catalog names a location that has no file.
+            ObjectNotFoundError: the catalog names a location that has no file.
         """
         partition = partition_of(task)
         location = self._catalog.locations(f"{DATABASE}.{task.name}", [partition])[partition]
@@ -165,7 +165,7 @@ class Worker:
         partition = partition_of(task)
         try:
             self.protocol(task).publish(task.run, {partition: self._storage.uri_of(folder)}, since=since, rows=1, alone=True)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             with suppress(StorageError):
                 self._storage.delete([f"{folder}/{_FILE}"])
             raise
@@ -187,7 +187,7 @@ class Worker:
             return "published before"
         try:
             runs = self.runs_in(task)
-        except ObjectNotFound as error:
+        except ObjectNotFoundError as error:
             result.dead.append(str(error))
             raise
         folder = self.write_runs(task, [*runs, task.run])
@@ -202,7 +202,7 @@ class Worker:
         while True:
             with incremental.batch(Limits(max_files=2)) as batch:
                 for each in batch.objects:
-                    with suppress(ConcurrentUpdate):  # the same batch wrote it before
+                    with suppress(ConcurrentUpdateError):  # the same batch wrote it before
                         self._storage.write(sink_key(task.name, each.key, batch.id), b"", expect=ABSENT)
             if not batch:
                 return "read everything"

@@ -21,11 +21,11 @@ _TAKEN = {"job", "core", "testing", "flights"}
 def main() -> int:
     """Write the recipe that the command line names and return the exit code."""
     parser = argparse.ArgumentParser(prog="hatch run new", description="Start a recipe from the template.")
-    parser.add_argument("name", help="in snake case, such as cdc_merge; the last word names the heart, here merge.py")
+    parser.add_argument("name", help="in snake case, such as cdc_merge; the last word names the first module, here merge.py")
     name = parser.parse_args().name
     folder, page = ROOT / "recipes" / name, ROOT / "docs" / "recipes" / f"{name}.md"
-    heart = name.split("_")[-1]
-    if not _NAME.fullmatch(name) or heart in _TAKEN or keyword.iskeyword(heart):
+    idea = name.split("_")[-1]
+    if not _NAME.fullmatch(name) or idea in _TAKEN or keyword.iskeyword(idea):
         parser.error(f"{name!r} is no name for a recipe. Use small letters, digits and single _, such as cdc_merge.")
     for path in (folder, page):
         if path.exists():
@@ -45,7 +45,7 @@ def write(name: str, folder: Path, page: Path) -> None:
         page: where its page of the guide goes.
     """
     template = ROOT / "recipes" / "_template"
-    words = {"recipe": name, "distribution": f"gluewright-{name.replace('_', '-')}", "heart": name.split("_")[-1]}
+    words = {"recipe": name, "distribution": f"gluewright-{name.replace('_', '-')}", "idea": name.split("_")[-1]}
     for source in sorted((template / "recipe").rglob("*")):
         if source.is_file() and "__pycache__" not in source.parts:
             target = folder / _filled(str(source.relative_to(template / "recipe")), words)

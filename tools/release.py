@@ -1,8 +1,9 @@
 """Release one package: ``hatch run release:make cdc_merge 0.2.0``; ``hatch run release:check`` looks whether all could be.
 
-The version goes into ``__init__.py`` and the first line of the hearts, the changelog's fragments become a section, and the
-distributions are built into ``dist/`` and looked at. The commit and its tag are left to whoever releases. Refused are a
-release without fragments, a version that is not newer, and a recipe whose floor of gluewright-core nobody has tested.
+The version goes into ``__init__.py`` and the first line of each module that is copied, the changelog's fragments become a
+section, and the distributions are built into ``dist/`` and looked at. The commit and its tag are left to whoever releases.
+Refused are a release without fragments, a version that is not newer, and a recipe whose floor of gluewright-core nobody has
+tested.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ def bump(package: Package, version: str) -> None:
     for file in package.source.rglob("*.py"):
         text = old = file.read_text(encoding="utf-8")
         if text.startswith(mark):
-            text = f"{mark}{version}\n{text.partition(chr(10))[2]}"
+            place = file.relative_to(package.source).as_posix()
+            text = f"{mark}{version} {place}\n{text.partition(chr(10))[2]}"
         if file == package.source / "__init__.py":
             text = re.sub(r'^__version__ = ".+"$', f'__version__ = "{version}"', text, flags=re.MULTILINE)
         if text != old:

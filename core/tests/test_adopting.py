@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.errors import AnalysisException
 
-from gluewright_core.errors import TableMismatch, TableUnsupported
+from gluewright_core.errors import TableMismatchError, UnsupportedTableError
 from gluewright_core.tables import ALL, TableSpec, open_table
 from gluewright_core.tables.adopting import adopt
 from gluewright_core.tables.folder import FolderTable
@@ -49,7 +49,7 @@ def test_a_table_made_elsewhere_is_a_bare_folder_until_it_is_adopted(spark, made
     now = rows(spark, SCHEMA, [("1", 10.0, "2026-01-01"), OLD[1], ("4", 4.0, "2026-01-04")])
     assert_same_rows(by_path(spark, spec), now)
     assert_same_rows(spark.table(spec.name), now)
-    with pytest.raises(TableUnsupported, match="adopt it for switching first"):
+    with pytest.raises(UnsupportedTableError, match="adopt it for switching first"):
         from gluewright_core.tables.catalog_spark import SparkCatalog
 
         ParquetTable(spark, spec, SparkCatalog(spark)).publish(changed, run="run-3", replace=ALL)
@@ -103,10 +103,10 @@ def test_an_adoption_killed_anywhere_is_finished_by_the_next(spark, made_elsewhe
 
 def test_what_cannot_be_adopted_is_refused(spark, made_elsewhere):
     spec = made_elsewhere()
-    with pytest.raises(TableMismatch, match="no partitions dt=2030-01-01"):
+    with pytest.raises(TableMismatchError, match="no partitions dt=2030-01-01"):
         adopt(spark, spec, run="r", partitions=[{"dt": "2030-01-01"}])
-    with pytest.raises(TableUnsupported, match="not in the catalog"):
+    with pytest.raises(UnsupportedTableError, match="not in the catalog"):
         adopt(spark, TableSpec(f"{spec.name}_missing", spec.schema, ("dt",), spec.location + "_m"), run="r")
     spark.sql(f"ALTER TABLE {spec.name} SET TBLPROPERTIES ('projection.enabled'='true')")
-    with pytest.raises(TableUnsupported, match="partition projection"):
+    with pytest.raises(UnsupportedTableError, match="partition projection"):
         adopt(spark, spec, run="r")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gluewright_core import glue_parameters
 from gluewright_core.arguments import parse, read_command_line
-from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
+from gluewright_core.errors import ArgumentsDeclarationError, InvalidArgumentsError
 from gluewright_core.glue_parameters import GlueParameters
 from gluewright_core.locations import LOCATION
 from gluewright_core.secret import Secret
@@ -148,7 +148,7 @@ WRONG = {
 def test_every_wrong_argument_is_reported_at_once():
     given = GIVEN | {name: text for name, (text, *_) in WRONG.items()}
     del given["text"]
-    with pytest.raises(ArgumentsInvalid) as refusal:
+    with pytest.raises(InvalidArgumentsError) as refusal:
         parse([*pairs(given), "--targte", "hunter2", "--unheard=hunter2", "hunter2"], Everything)
     lines = {line.split()[0]: line for line in str(refusal.value).splitlines()[1:]}
     for _, name, given_, expected in WRONG.values():
@@ -171,10 +171,10 @@ def test_a_value_inside_json_is_named_by_its_path_and_a_secret_in_it_is_not_show
         password: Secret
 
     record = dataclasses.make_dataclass("Record", [("logins", list[Login])], frozen=True)
-    with pytest.raises(ArgumentsInvalid, match=re.escape("--logins[1].password")) as refusal:
+    with pytest.raises(InvalidArgumentsError, match=re.escape("--logins[1].password")) as refusal:
         parse(["--logins", '[{"user": "a", "password": "env:A"}, {"user": "b", "password": "hunter2"}]'], record)
     assert "hunter2" not in str(refusal.value)
-    with pytest.raises(ArgumentsInvalid, match="--logins ") as refusal:
+    with pytest.raises(InvalidArgumentsError, match="--logins ") as refusal:
         parse(["--logins", '[{"user": "a", "password": "hunter2"'], record)
     assert "hunter2" not in str(refusal.value)
 
@@ -200,7 +200,7 @@ def test_a_name_that_python_keeps_for_itself_is_declared_with_a_trailing_undersc
         to: date | None = None
 
     assert parse(["--from", "2013-01-01"], Range) == Range(date(2013, 1, 1))
-    with pytest.raises(ArgumentsInvalid, match=r"--fro +unknown; did you mean --from\?\n +--from +not given"):
+    with pytest.raises(InvalidArgumentsError, match=r"--fro +unknown; did you mean --from\?\n +--from +not given"):
         parse(["--fro=2013-01-01"], Range)
     with pytest.raises(SystemExit):
         parse(["--help"], Range)
@@ -215,7 +215,7 @@ def test_a_name_that_python_keeps_for_itself_is_declared_with_a_trailing_undersc
 
 
 def test_a_name_without_a_value_says_how_to_give_one_that_begins_with_a_dash():
-    with pytest.raises(ArgumentsInvalid, match="--name=value"):
+    with pytest.raises(InvalidArgumentsError, match="--name=value"):
         parse(["--source_path", "--limit", "3"], Two)
     assert parse(["--source_path=--limit", "--limit", "3"], Two) == Two("--limit", 3)
 
@@ -305,7 +305,7 @@ def test_a_parameter_that_begins_like_a_documented_one_is_accepted_unless_it_res
     line = read_command_line([*(f"--{name}=x" for name in names), "--source_path", "a"], Two)
     assert line.glue.every == dict.fromkeys(names, "x")
     audited = dataclasses.make_dataclass("Audited", [("enable_audit", bool)], frozen=True)
-    with pytest.raises(ArgumentsInvalid, match=r"--enable-audits +unknown; did you mean --enable_audit\?"):
+    with pytest.raises(InvalidArgumentsError, match=r"--enable-audits +unknown; did you mean --enable_audit\?"):
         parse(["--enable-audits", "true"], audited)
 
 
@@ -313,11 +313,11 @@ def test_any_name_of_glues_form_is_ignored_on_glue_and_refused_elsewhere():
     argv = ["--source_path", "a", "--brand-new-switch", "on", "--another-one"]
     line = read_command_line(["--JOB_NAME", "nightly", *argv], Two)
     assert (line.arguments, line.ignored) == (Two("a"), ("--another-one", "--brand-new-switch"))
-    with pytest.raises(ArgumentsInvalid, match="--brand-new-switch"):
+    with pytest.raises(InvalidArgumentsError, match="--brand-new-switch"):
         parse(argv, Two)
-    with pytest.raises(ArgumentsInvalid, match="did you mean --source_path"):
+    with pytest.raises(InvalidArgumentsError, match="did you mean --source_path"):
         parse(["--JOB_NAME", "nightly", "--source_path", "a", "--sourc-path=b"], Two)
-    with pytest.raises(ArgumentsInvalid, match="--brand_new"):
+    with pytest.raises(InvalidArgumentsError, match="--brand_new"):
         parse(["--JOB_NAME", "nightly", "--source_path", "a", "--brand_new=b"], Two)
 
 
@@ -333,7 +333,7 @@ def test_a_job_may_ignore_what_it_does_not_know():
     line = read_command_line(argv, Two, unknown="ignore")
     assert (line.arguments, line.ignored) == (Two("a", 4), ("--old_name", "--limt"))
     assert parse(argv, Two, unknown="ignore") == Two("a", 4)
-    with pytest.raises(ArgumentsInvalid, match="given 'many'"):
+    with pytest.raises(InvalidArgumentsError, match="given 'many'"):
         parse([*argv, "--limit", "many"], Two, unknown="ignore")
 
 
@@ -370,7 +370,7 @@ class Places:
     ],
 )
 def test_what_cannot_be_a_location_is_refused_in_one_line(argv, says):
-    with pytest.raises(ArgumentsInvalid, match=says) as refusal:
+    with pytest.raises(InvalidArgumentsError, match=says) as refusal:
         parse(argv, Places)
     assert len(str(refusal.value).splitlines()) == 2
 
@@ -459,7 +459,7 @@ def test_wherever_both_accept_a_command_line_they_read_the_same(resolved, extra,
     theirs = resolved(argv)
     try:
         line = read_command_line(argv, Same)
-    except (ArgumentsInvalid, SystemExit):
+    except (InvalidArgumentsError, SystemExit):
         return
     if theirs is None:
         return
@@ -498,7 +498,7 @@ def test_these_command_lines_are_accepted_by_both_with_the_same_value(resolved, 
 def test_these_command_lines_are_refused_by_both(resolved, argv):
     only = dataclasses.make_dataclass("Only", [("day", str)], frozen=True)
     assert resolved(argv, ["day"]) is None
-    with pytest.raises(ArgumentsInvalid):
+    with pytest.raises(InvalidArgumentsError):
         parse(argv, only)
 
 
@@ -521,7 +521,7 @@ def test_the_traps_of_the_real_function_are_not_here(resolved):
     assert resolved(["--da", "x"], ["day"])["day"] == "x"
     assert resolved(["--day", "x", "--dayy", "y"], ["day"])["day"] == "x"
     for argv in (["--da", "x"], ["--day", "x", "--dayy", "y"]):
-        with pytest.raises(ArgumentsInvalid, match=r"unknown; did you mean --day\?"):
+        with pytest.raises(InvalidArgumentsError, match=r"unknown; did you mean --day\?"):
             parse(argv, optional)
 
 

@@ -11,7 +11,7 @@ from botocore.stub import ANY, Stubber
 from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType, TimestampNTZType
 
 from gluewright_core.effects import watching
-from gluewright_core.errors import ConcurrentUpdate, TableError, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdateError, TableError, UnsupportedTableError
 from gluewright_core.tables import ALL, TableSpec
 from gluewright_core.tables.catalog import SWITCHED, PartitionChange
 from gluewright_core.tables.catalog_glue import GlueDataCatalog, glue_column
@@ -182,10 +182,10 @@ def _totals(version: str, location: str = "s3://lake/wh/totals") -> dict:
 @pytest.mark.parametrize(
     ("answers", "requires", "ends"),
     [
-        pytest.param(["7", "7", "refused", "8", "8", "refused"], 2, ConcurrentUpdate, id="changed again and again"),
+        pytest.param(["7", "7", "refused", "8", "8", "refused"], 2, ConcurrentUpdateError, id="changed again and again"),
         pytest.param(["7", "7", "refused", "8:s3://lake/x"], 2, None, id="an earlier attempt was performed"),
         pytest.param(["9", "9", "refused", "9", "9", "done"], 2, None, id="columns were added since the plan"),
-        pytest.param(["9", "9", "refused", "lost"], 2, ConcurrentUpdate, id="the lease is lost"),
+        pytest.param(["9", "9", "refused", "lost"], 2, ConcurrentUpdateError, id="the lease is lost"),
     ],
 )
 def test_an_unpartitioned_table_is_switched_only_from_the_version_that_was_planned(aws, answers, requires, ends):
@@ -204,7 +204,7 @@ def test_an_unpartitioned_table_is_switched_only_from_the_version_that_was_plann
     def require() -> None:
         asked.append(1)
         if len(asked) == requires and answers[-1] == "lost":
-            raise ConcurrentUpdate("the lease is lost")
+            raise ConcurrentUpdateError("the lease is lost")
 
     catalog, move = GlueDataCatalog(client), [PartitionChange((), "s3://lake/wh/totals", "s3://lake/x")]
     with pytest.raises(ends) if ends else nullcontext():
@@ -221,12 +221,12 @@ def test_declared_columns_are_added_with_the_comments_of_the_others_kept(glue):
     columns = glue.get_table(DatabaseName="shop", Name="orders")["Table"]["StorageDescriptor"]["Columns"]
     assert [(c["Name"], c["Type"], c["Comment"]) for c in columns] == [("id", "bigint", "order"), ("size", "int", "in cm")]
     catalog.mark(SPEC.name, {"spark.sql.sources.schema": "{}"})
-    with pytest.raises(TableUnsupported, match="ADD COLUMNS"):
+    with pytest.raises(UnsupportedTableError, match="ADD COLUMNS"):
         catalog.evolve(TableSpec(SPEC.name, wider, ("dt",), SPEC.location))
 
 
 def test_a_type_that_glue_does_not_have_is_refused_by_column(glue):
-    with pytest.raises(TableUnsupported, match="shop.orders.at: the Glue Data Catalog has no type timestamp_ntz"):
+    with pytest.raises(UnsupportedTableError, match="shop.orders.at: the Glue Data Catalog has no type timestamp_ntz"):
         glue_column("shop.orders", StructField("at", TimestampNTZType()))
     with pytest.raises(TableError, match="shop.nothing is not in the Glue Data Catalog"):
         GlueDataCatalog(glue).locations("shop.nothing")
@@ -295,7 +295,7 @@ def test_readers_that_follow_the_catalog_see_old_or_new_and_readers_by_path_noth
     with pytest.raises(duckdb.IOException, match="No files found"):
         connection = duckdb.connect()
         connection.execute(f"SELECT * FROM read_parquet('{_local_copy(s3_server, 'wh/orders/')}/**/*.parquet')")
-    with pytest.raises(TableUnsupported, match="projection"):
+    with pytest.raises(UnsupportedTableError, match="projection"):
         catalog.mark(spec.name, {"projection.enabled": "true"})
         table.publish(rows(spark, schema, new), run="run-3", replace=ALL)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gluewright_core import leases
-from gluewright_core.errors import ConditionalWritesIgnoredError, StateInvalid, TableChangedError, TableUnsupported
+from gluewright_core.errors import ConditionalWritesIgnoredError, InvalidStateError, TableChangedError, UnsupportedTableError
 from gluewright_core.leases import Lease
 from gluewright_core.state import Documents
 from gluewright_core.state_doctor import examine_state
@@ -117,7 +117,7 @@ def test_a_partition_dropped_by_hand_may_be_published_again_without_the_doctor(t
 def test_a_head_that_was_deleted_is_an_error_and_is_made_anew_from_the_plans(table):
     table.publish("second", "x")
     table.storage.delete(["_gluewright/tables/t/head.json"])
-    with pytest.raises(StateInvalid, match=r"head.json is gone, although the table has been published"):
+    with pytest.raises(InvalidStateError, match=r"head.json is gone, although the table has been published"):
         table.protocol().finish("daily")
     assert "made anew from the plans" in str(table.patient().examine()[0])
     table.patient().repair()
@@ -131,7 +131,7 @@ def test_a_head_that_was_deleted_is_an_error_and_is_made_anew_from_the_plans(tab
 def test_a_head_that_is_older_than_a_run_that_works_is_an_error(table):
     since = table.protocol().finish("slow")
     table.storage.delete([found.key for found in table.storage.list_objects("_gluewright/")])
-    with pytest.raises(StateInvalid, match="version 0, and run slow began at version 1"):
+    with pytest.raises(InvalidStateError, match="version 0, and run slow began at version 1"):
         table.protocol().publish("slow", {("x",): "memory://store/x"}, since=since, rows=1)
 
 
@@ -147,7 +147,7 @@ def test_a_head_that_is_older_than_a_run_that_works_is_an_error(table):
 def test_a_document_with_a_mistake_is_an_error_that_names_it(table, key, body, why):
     document = json.dumps({"format": 1, "number": 9, "marks": [], "body": body}).encode()
     table.storage.write(f"_gluewright/tables/t/{key}.json", document)
-    with pytest.raises(StateInvalid, match=f"tables/t/{key}.json.*{why}"):
+    with pytest.raises(InvalidStateError, match=f"tables/t/{key}.json.*{why}"):
         table.publish("first", "x")
 
 
@@ -158,7 +158,7 @@ def test_files_that_are_gone_are_told_and_an_undo_is_refused_when_some_are(table
     told = [str(finding) for finding in table.patient().examine()]
     assert [line.partition(" there at")[0] for line in told] == ["p=y: 1 of 2 files are", "p=z: 0 of 2 files are"]
     table.storage.delete([f"{RUNS}/first-0a/p=x/a.parquet"])
-    with pytest.raises(TableUnsupported, match="files of p=x from before run second are not there"):
+    with pytest.raises(UnsupportedTableError, match="files of p=x from before run second are not there"):
         table.protocol().undo("second")
     assert table.at()["x"] == "second"
 

@@ -9,15 +9,15 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from py4j.protocol import Py4JJavaError
 
-from gluewright_cdc_merge.audit import AuditUnsupported
-from gluewright_cdc_merge.decode import FeedUnsupported
-from gluewright_core.errors import StorageFull
+from gluewright_cdc_merge.audit import UnsupportedAuditError
+from gluewright_cdc_merge.decode import UnsupportedFeedError
+from gluewright_core.errors import StorageFullError
 from gluewright_core.explaining import described, frames, one_line
-from gluewright_core.schema.conform import ContractBroken
-from gluewright_incremental.ledger import ObjectsGone
-from gluewright_pii_masking.risk import ReportInvalid
-from gluewright_reprocessing.plan import PlanInvalid
-from gluewright_single_file_output.single_file import NameInvalid
+from gluewright_core.schema.conform import ContractViolationError
+from gluewright_incremental.ledger import ObjectsDeletedError
+from gluewright_pii_masking.risk import InvalidReportError
+from gluewright_reprocessing.plan import InvalidPlanError
+from gluewright_single_file_output.single_file import InvalidNameError
 from gluewright_testing.sharing import once
 
 
@@ -29,7 +29,16 @@ def raised(act):
 
 @pytest.mark.parametrize(
     "kind",
-    [ContractBroken, FeedUnsupported, AuditUnsupported, ObjectsGone, ReportInvalid, PlanInvalid, NameInvalid, StorageFull],
+    [
+        ContractViolationError,
+        UnsupportedFeedError,
+        UnsupportedAuditError,
+        ObjectsDeletedError,
+        InvalidReportError,
+        InvalidPlanError,
+        InvalidNameError,
+        StorageFullError,
+    ],
 )
 def test_an_error_of_a_pure_module_is_its_own_line(kind):
     assert one_line(kind("what is wrong, and what to do")) == "what is wrong, and what to do"
@@ -164,11 +173,11 @@ class Arguments:
 def main(job):
     match job.arguments.mode:
         case "contract":
-            from gluewright_core.schema.conform import ContractBroken
-            raise ContractBroken("12 rows break the contract; see the quarantine")
+            from gluewright_core.schema.conform import ContractViolationError
+            raise ContractViolationError("12 rows break the contract; see the quarantine")
         case "feed":
-            from gluewright_cdc_merge.decode import FeedUnsupported
-            raise FeedUnsupported("the records have no column payload")
+            from gluewright_cdc_merge.decode import UnsupportedFeedError
+            raise UnsupportedFeedError("the records have no column payload")
         case "database":
             job.spark.range(1).write.saveAsTable("nope.t")
         case "unknown":

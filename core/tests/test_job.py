@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 import gluewright_core
 from gluewright_core import job as module
-from gluewright_core.errors import ArgumentsInvalid, CountsDoNotAddUp, StorageError
+from gluewright_core.errors import CountMismatchError, InvalidArgumentsError, StorageError
 from gluewright_core.job import run
 from gluewright_core.secret import Secret
 from gluewright_testing.sharing import once
@@ -83,13 +83,13 @@ def test_lost_rows_fail_the_run(spark, tmp_path):
             step.add(written=9)
         rows.collect()
 
-    with pytest.raises(CountsDoNotAddUp, match="'later': 10 rows read, but 9 written"):
+    with pytest.raises(CountMismatchError, match="'later': 10 rows read, but 9 written"):
         run(counts_late, Arguments, argv=[])
 
     where = tmp_path / "s.json"
-    with pytest.raises(CountsDoNotAddUp, match=r"'load': 10 rows read, but .*4 written.* = 9"):
+    with pytest.raises(CountMismatchError, match=r"'load': 10 rows read, but .*4 written.* = 9"):
         run(main, Arguments, argv=["--summary", str(where)])
-    assert json.loads(where.read_text())["error"].startswith("CountsDoNotAddUp: step 'load'")
+    assert json.loads(where.read_text())["error"].startswith("CountMismatchError: step 'load'")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_generated_run_id_sorts_by_time_and_an_id_unfit_for_paths_is_refused(m
     monkeypatch.undo()
     assert run(lambda job: None, Arguments, argv=["--run_id="]).run.id not in {"", first}
     for bad in ("../x", "a/b", "a b", ".x"):
-        with pytest.raises(ArgumentsInvalid, match="--run_id"):
+        with pytest.raises(InvalidArgumentsError, match="--run_id"):
             run(lambda job: None, Arguments, argv=[f"--run_id={bad}"])
 
 
@@ -158,7 +158,7 @@ def test_a_run_logs_the_names_that_it_ignored_and_no_value(capsys):
     warned = [line for line in json_lines(capsys.readouterr().err) if line["level"] == "WARNING"]
     assert (summary.status, [line["ignored"] for line in warned]) == ("succeeded", [["--leftover"]])
     assert "hunter2" not in str(warned)
-    with pytest.raises(ArgumentsInvalid, match="--leftover"):
+    with pytest.raises(InvalidArgumentsError, match="--leftover"):
         run(lambda job: None, Arguments, argv=["--leftover", "x"])
 
 

@@ -20,7 +20,7 @@ from gluewright_core.errors import LandingError
 from gluewright_core.landing import read_landing
 from gluewright_core.landing.files import find_files
 from gluewright_core.schema import Column, Contract, Mode
-from gluewright_core.schema.conform import ContractBroken
+from gluewright_core.schema.conform import ContractViolationError
 from gluewright_core.storage import open_storage
 from gluewright_core.summary import Step
 from gluewright_core.tables import ALL
@@ -198,9 +198,9 @@ def test_counts_add_up_in_the_table_and_its_quarantine(spark, catalog, tmp_path,
     found = {p.rule: json.loads(row.original) for row in orders.quarantine.read().collect() for p in row.problems}
     assert (found["fields"]["_gw_record"], found["format"]["id"]) == ("2,b", "x")
     assert all(each["_gw_file"].endswith("/landing/a.csv") for each in found.values())
-    with pytest.raises(ContractBroken, match="2 of 4 rows do not fit the contract"):
+    with pytest.raises(ContractViolationError, match="2 of 4 rows do not fit the contract"):
         orders.save(read_landing(spark, location, contract), run="run-2", replace=ALL, max_rows=1)
-    with pytest.raises(ContractBroken, match="note: is missing in 1 of 2 files"):
+    with pytest.raises(ContractViolationError, match="note: is missing in 1 of 2 files"):
         orders.save(read_landing(spark, land({"b.csv": b"id,amount\n9,9\n"}), contract), run="run-3", replace=ALL)
     assert orders.load().count() == 2
 
@@ -222,7 +222,7 @@ def test_a_frozen_contract_fails_on_what_cannot_be_parsed(spark, catalog, tmp_pa
     orders = open_dataset(spark, contract, location=f"file://{tmp_path}/orders")
     assert orders.quarantine is None
     landed = read_landing(spark, land({"a.csv": HEADER + b"1,a,1\n2\n"}), contract)
-    with pytest.raises(ContractBroken, match="1 of 2 rows do not fit the contract: 1 of them in frozen columns"):
+    with pytest.raises(ContractViolationError, match="1 of 2 rows do not fit the contract: 1 of them in frozen columns"):
         orders.save(landed, run="run-1", replace=ALL)
     # A frozen column says nothing of a record of which nothing was read.
     one = Contract("orders", (Column("id", "int", nullable=False, on_surprise=Mode.FREEZE), *COLUMNS[1:]))

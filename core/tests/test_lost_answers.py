@@ -15,7 +15,7 @@ import pytest
 
 from gluewright_core import leases, state
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdateError
 from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_testing.interleavings import Fault, Go, explore, play
 from gluewright_testing.memory import MemoryCatalog, MemoryStorage
@@ -65,7 +65,7 @@ def increment(run: str):
         world.files.add(target)
         try:
             protocol.publish(run, {KEY: target}, since=since, rows=1, alone=True)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             world.files.discard(target)
             raise
         return target
@@ -91,7 +91,7 @@ def nothing_is_lost(world: World, outcome) -> None:
         error = outcome.errors.get(run)
         if error is None:
             assert run in published, f"{run} was told that it published"
-        elif isinstance(error, ConcurrentUpdate):
+        elif isinstance(error, ConcurrentUpdateError):
             assert run not in published, f"{run} was told that it did not publish"
         else:
             assert not isinstance(error, AssertionError | TypeError | KeyError), repr(error)
@@ -173,7 +173,7 @@ def test_a_run_that_read_what_a_late_request_had_put_back_is_refused(rest):
     finishing = {"d": lambda world: world.protocol().finish("d")}
     writers = {"a": increment("a"), "b": increment("b"), "c": slow_reader("c"), **finishing}
     world, outcome = play(World, writers, LATE_BETWEEN + rest)
-    assert isinstance(outcome.errors["c"], ConcurrentUpdate)
+    assert isinstance(outcome.errors["c"], ConcurrentUpdateError)
     assert world.catalog.partitions[KEY] == "0+a+b"
     increment("c")(world)
     assert world.catalog.partitions[KEY] == "0+a+b+c"

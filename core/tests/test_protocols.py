@@ -9,7 +9,7 @@ import pytest
 
 from gluewright_core import leases
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, PublishTakenOverError, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdateError, PublishTakenOverError, UnsupportedTableError
 from gluewright_core.leases import Lease
 from gluewright_core.state import Documents
 from gluewright_core.tables.commit_protocol import CommitProtocol
@@ -72,7 +72,7 @@ def test_a_killed_writer_leaves_the_old_document_or_the_new_one():
         found = Documents(world.storage, "d").read("x")
         done = [name for name in outcome.results if name not in outcome.errors]
         assert (found is None) == (not done)
-        assert all(isinstance(error, ConcurrentUpdate) or "killed" in str(error) for error in outcome.errors.values())
+        assert all(isinstance(error, ConcurrentUpdateError) or "killed" in str(error) for error in outcome.errors.values())
 
     explored = explore(World, {"a": write, "b": write}, one_whole_document, kills=2)
     print(f"conditional write with deaths: {explored}")
@@ -194,7 +194,7 @@ def test_two_publishes_of_a_shared_partition_one_wins_and_nothing_is_half_applie
         order = in_order(world, "a", "b")
         assert found == after(*[TARGETS[run] for run in order])
         for run, error in outcome.errors.items():
-            assert not isinstance(error, ConcurrentUpdate) or run not in order
+            assert not isinstance(error, ConcurrentUpdateError) or run not in order
         for run in outcome.results:
             assert run == "time" or run in order
         assert order or kills
@@ -233,7 +233,7 @@ def test_a_run_that_loses_its_lease_while_it_switches_is_finished_by_the_other()
         assert published or world.catalog.partitions == BEFORE
         assert published == (world.protocol().record("a") is not None)
         error = outcome.errors.get("a")
-        assert isinstance(error, PublishTakenOverError | ConcurrentUpdate | None)
+        assert isinstance(error, PublishTakenOverError | ConcurrentUpdateError | None)
         assert published == (error is None or isinstance(error, PublishTakenOverError))
 
     explored = explore(
@@ -311,5 +311,5 @@ def test_three_runs_at_random_settle_to_a_serial_order():
 
 
 def test_undo_of_a_run_that_never_published_is_refused():
-    with pytest.raises(TableUnsupported, match="run nobody has not published here"):
+    with pytest.raises(UnsupportedTableError, match="run nobody has not published here"):
         make_world().protocol().undo("nobody")

@@ -17,7 +17,7 @@ import pytest
 
 from gluewright_core.effects import watching
 from gluewright_core.tables import ALL, TableSpec, open_table
-from gluewright_testing.errors import JavaNotFound
+from gluewright_testing.errors import JavaNotFoundError
 from gluewright_testing.java import ensure_java
 from gluewright_testing.rows import rows
 from gluewright_testing.sessions import start_session
@@ -56,7 +56,7 @@ def shared_metastore(folder: Path):
 
     try:
         ensure_java(pyspark.__version__)
-    except JavaNotFound as error:
+    except JavaNotFoundError as error:
         pytest.skip(str(error))
     settings = {
         "hive.async.log.enabled": "false",

@@ -23,7 +23,7 @@ from core.tests.avro_pairs import (
     logical,
     record,
 )
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema.__main__ import main
 from gluewright_core.schema.avro_compatibility import check_avro_versions, resolve
 from gluewright_core.schema.compatibility import Compatibility
@@ -347,7 +347,7 @@ def test_the_command_compares_avro_with_anything_else_as_contracts_and_says_what
     ],
 )
 def test_a_schema_that_is_none_is_refused_with_its_place_and_what_to_do(files, capsys, schema, said):
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_avro(schema, where="x.avsc")
     assert f"x.avsc: {said}" in str(raised.value) or f"x.avsc: the schema: {said}" in str(raised.value)
     files(x=schema)

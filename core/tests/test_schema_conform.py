@@ -35,7 +35,7 @@ from pyspark.sql.types import (
 )
 
 from gluewright_core.schema import conform as module
-from gluewright_core.schema.conform import QUARANTINE, ContractBroken, Mode, conform
+from gluewright_core.schema.conform import QUARANTINE, ContractViolationError, Mode, conform
 from gluewright_testing.sharing import once
 
 NTZ, INT, LONG, TEXT = TimestampNTZType(), IntegerType(), LongType(), StringType()
@@ -220,7 +220,7 @@ def test_dates_and_times_are_read_by_a_format(spark, ansi):
         [("d", "format"), ("t", "format")],
     ]
     for wrong in ("dd.MM.yy", "MM/yyyy", "yyyy-MM-dd HH", "yyyyMMdddd", "EEE dd.MM.yyyy"):
-        with pytest.raises(ContractBroken, match=rf"d: the format '{wrong}' of a date needs yyyy, MM and dd"):
+        with pytest.raises(ContractViolationError, match=rf"d: the format '{wrong}' of a date needs yyyy, MM and dd"):
             conform(spark.createDataFrame([], "d string"), StructType([field("d", DateType(), format=wrong)]))
 
 
@@ -348,7 +348,7 @@ def test_a_frozen_value_fails_the_job_with_counts_and_examples_and_lets_nothing_
     contract = StructType([field("id", INT), field("price", INT, on_surprise="freeze"), field("iban", INT, tags=["pii"])])
     given = [(str(n), str(n) if n % 2 else f"{n} EUR", "DE1" if n == 3 else None) for n in range(10)]
     rows = spark.createDataFrame(given, "id string, price string, iban string")
-    with pytest.raises(ContractBroken) as failed:
+    with pytest.raises(ContractViolationError) as failed:
         conform(rows, contract, dataset="orders").require()
     assert str(failed.value).splitlines()[:3] == [
         "orders: 6 of 10 rows do not fit the contract: 5 of them in frozen columns, where no value may be other than the contract says.",
@@ -367,11 +367,11 @@ def test_a_threshold_fails_the_job_before_anything_is_written(spark):
     conformed = conform(rows, fields(id=INT), dataset="orders")
     assert conformed.require(max_rows=2, max_share=0.5).quarantined == 2
     with pytest.raises(
-        ContractBroken,
+        ContractViolationError,
         match=r"2 of 4 rows do not fit the contract: 1 rows are allowed\.\n  id: format, 2 values, such as 'x', 'y'",
     ):
         conformed.require(max_rows=1)
-    with pytest.raises(ContractBroken, match="40.00% of the rows are allowed"):
+    with pytest.raises(ContractViolationError, match="40.00% of the rows are allowed"):
         conformed.require(max_share=0.4)
     assert conform(rows.limit(0), fields(id=INT)).require(max_rows=0, max_share=0).read == 0
 
@@ -423,7 +423,7 @@ def test_an_unknown_column_can_be_refused(spark, ansi):
     rows = spark.createDataFrame(
         [(1, (1, None), None), (2, (1, 5), None), (3, None, "x")], "id int, s struct<a:int,b:int>, more string"
     )
-    with pytest.raises(ContractBroken, match=r"orders: s\.b: the contract has no such column, and unknown ones are frozen"):
+    with pytest.raises(ContractViolationError, match=r"orders: s\.b: the contract has no such column, and unknown ones are frozen"):
         conform(rows, contract, dataset="orders", columns=Mode.FREEZE)
     conformed = conform(rows, contract, columns=Mode.DISCARD_ROW)
     assert values(conformed) == [(1, (1,))]
@@ -449,7 +449,7 @@ def test_an_unknown_column_can_be_refused(spark, ansi):
     ],
 )  # fmt: skip
 def test_a_contract_that_cannot_hold_fails_at_once(spark, incoming, contract, options, message):
-    with pytest.raises(ContractBroken, match=message):
+    with pytest.raises(ContractViolationError, match=message):
         conform(spark.createDataFrame([], incoming), contract, **options)
 
 
@@ -500,7 +500,7 @@ def test_what_is_tagged_pii_appears_nowhere(spark, ansi):
         named_struct('name', '{secret}', 'iban', '{secret}', 'more', '{secret}') AS whole, '{secret}' AS odd, '{secret}' AS evolved""")
     conformed = conform(rows, contract, key=["ssn"], dataset="people")
     everything = [*conformed.quarantine.toJSON().collect(), repr(conformed.counts())]
-    with pytest.raises(ContractBroken) as failed:
+    with pytest.raises(ContractViolationError) as failed:
         conformed.require(max_rows=0)
     assert [text for text in [*everything, str(failed.value)] if secret in text] == []
     [(original, problems, _)] = told(conformed)

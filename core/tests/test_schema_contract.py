@@ -3,7 +3,7 @@
 import pytest
 from pyspark.sql.types import ArrayType, IntegerType, StringType, StructField, StructType
 
-from gluewright_core.errors import ContractInvalid
+from gluewright_core.errors import InvalidContractError
 from gluewright_core.schema import Column, Contract, Mode
 
 
@@ -38,13 +38,13 @@ ID, DAY, TAGS = Column("id", "bigint", nullable=False), Column("day", "date"), C
     ],
 )
 def test_a_contradiction_is_refused_with_its_place(make, said):
-    with pytest.raises(ContractInvalid) as raised:
+    with pytest.raises(InvalidContractError) as raised:
         make()
     assert said in str(raised.value)
 
 
 def test_every_contradiction_is_named_at_once():
-    with pytest.raises(ContractInvalid, match=r"key: nope .*partition_by: never "):
+    with pytest.raises(InvalidContractError, match=r"key: nope .*partition_by: never "):
         of(ID, key=("nope",), partition_by=("never",))
 
 

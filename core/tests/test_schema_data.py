@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyspark.sql.types import StructType
 
 from core.tests.schema_strategies import structs, types
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema.sources.data import _seen, propose, sample
 from gluewright_core.schema.sources.ddl import to_ddl
 from gluewright_core.schema.sources.parquet import file_schemas, from_parquet
@@ -83,9 +83,9 @@ def test_types_that_the_data_has_are_kept(spark):
 
 
 def test_pii_that_is_no_column_and_an_unknown_file_are_refused(spark):
-    with pytest.raises(SourceInvalid, match="pii names mail, the columns are a"):
+    with pytest.raises(InvalidSourceError, match="pii names mail, the columns are a"):
         propose(spark.sql("SELECT 1 AS a"), name="t", pii=["mail"])
-    with pytest.raises(SourceInvalid, match="ends in"):
+    with pytest.raises(InvalidSourceError, match="ends in"):
         sample(spark, "orders.xlsx")
 
 
@@ -156,10 +156,10 @@ def test_files_that_differ_are_told(tmp_path):
 
 
 def test_a_folder_without_parquet_and_a_file_that_is_none_are_refused(tmp_path):
-    with pytest.raises(SourceInvalid, match="no Parquet file"):
+    with pytest.raises(InvalidSourceError, match="no Parquet file"):
         file_schemas(str(tmp_path))
     (tmp_path / "a.parquet").write_text("id\n1\n")
-    with pytest.raises(SourceInvalid, match=r"a.parquet: not a Parquet file that Spark reads"):
+    with pytest.raises(InvalidSourceError, match=r"a.parquet: not a Parquet file that Spark reads"):
         file_schemas(str(tmp_path))
 
 

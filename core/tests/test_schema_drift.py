@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from core.tests.schema_strategies import contracts
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema import Contract
 from gluewright_core.schema.__main__ import main
 from gluewright_core.schema.drift import as_seen_by, drift
@@ -154,5 +154,5 @@ def test_the_footers_of_files_on_s3_are_read_and_hidden_files_are_not(s3_server,
         s3_server.client("s3").put_object(Bucket=bucket, Key=f"orders/{name}", Body=body)
     source = read_source(f"parquet:{scheme}://{bucket}/orders")
     assert source.contract.struct.simpleString() == "struct<id:bigint,at:timestamp>"
-    with pytest.raises(SourceInvalid, match="customers: cannot be listed"):
+    with pytest.raises(InvalidSourceError, match="customers: cannot be listed"):
         read_source(f"parquet:{scheme}://{bucket}/customers")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from core.tests.schema_strategies import contracts
-from gluewright_core.errors import ContractInvalid, ObjectNotFound
+from gluewright_core.errors import InvalidContractError, ObjectNotFoundError
 from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.files import contract_from_text, contract_to_text, load_contract, save_contract
 
@@ -55,7 +55,7 @@ def test_a_contract_in_s3_is_read_from_there(s3_server):
     contract = Contract("t", (Column("a", "int"),))
     save_contract(contract, "s3://warehouse/contracts/t.json")
     assert load_contract("s3://warehouse/contracts/t.json") == contract
-    with pytest.raises(ObjectNotFound):
+    with pytest.raises(ObjectNotFoundError):
         load_contract("s3://warehouse/contracts/u.json")
 
 
@@ -84,7 +84,7 @@ def test_a_contract_in_s3_is_read_from_there(s3_server):
 def test_a_mistake_is_named_with_its_file_line_and_path(tmp_path, old, new, said):
     assert old in GOOD
     (tmp_path / "orders.yaml").write_text(GOOD.replace(old, new, 1))
-    with pytest.raises(ContractInvalid) as raised:
+    with pytest.raises(InvalidContractError) as raised:
         load_contract(tmp_path / "orders.yaml")
     assert said in str(raised.value)
 
@@ -109,7 +109,7 @@ columns:
 
 
 def test_tags_that_are_no_texts_are_refused_with_their_place():
-    with pytest.raises(ContractInvalid, match=r"t.yaml:3 columns\[0\].tags\[0\]: a text was expected, not 5"):
+    with pytest.raises(InvalidContractError, match=r"t.yaml:3 columns\[0\].tags\[0\]: a text was expected, not 5"):
         contract_from_text("name: t\ncolumns:\n- {name: id, type: int, tags: [5]}\n", "yaml", where="t.yaml")
 
 
@@ -128,7 +128,7 @@ def test_tags_that_are_no_texts_are_refused_with_their_place():
     ],
 )
 def test_a_mistake_in_json_is_named_with_its_path(text, said):
-    with pytest.raises(ContractInvalid) as raised:
+    with pytest.raises(InvalidContractError) as raised:
         contract_from_text(text, "json", where="t.json")
     assert said in str(raised.value)
 

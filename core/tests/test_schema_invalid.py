@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.errors import InvalidContractError, InvalidSourceError
 from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.__main__ import main
 from gluewright_core.schema.files import contract_from_text, contract_to_text
@@ -58,7 +58,7 @@ WRITE_OUT = "known only when the stack is deployed; write out what it stands for
 def test_an_intrinsic_function_in_a_tables_structure_is_refused_with_its_place(old, new, line, said, form):
     assert old in TEMPLATE
     text = TEMPLATE.replace(old, new, 1)
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_cloudformation(text if form == "yaml" else as_json(text), form=form, where="t")
     place = f"t:{line} Resources.Orders: " if form == "yaml" else "t Resources.Orders: "
     assert str(raised.value).startswith(place)
@@ -76,7 +76,7 @@ def test_an_intrinsic_function_in_a_tables_structure_is_refused_with_its_place(o
     ],
 )
 def test_an_intrinsic_function_around_columns_is_refused(old, new, said):
-    with pytest.raises(SourceInvalid, match="Resources.Orders") as raised:
+    with pytest.raises(InvalidSourceError, match="Resources.Orders") as raised:
         from_cloudformation(TEMPLATE.replace(old, new, 1))
     assert said in str(raised.value)
     assert WRITE_OUT in str(raised.value)
@@ -115,7 +115,7 @@ def test_tables_that_a_loop_makes_are_named_as_not_seen():
         "Resources.Fn::ForEach::Tables: Fn::ForEach: what it makes is known only when the stack is deployed, "
         "so it is left out"
     ]
-    with pytest.raises(SourceInvalid, match="what Resources.Fn::ForEach::Tables makes is not seen"):
+    with pytest.raises(InvalidSourceError, match="what Resources.Fn::ForEach::Tables makes is not seen"):
         from_cloudformation(loop)
 
 
@@ -149,7 +149,7 @@ def test_a_table_that_is_none_is_refused_with_its_place(table, said):
     if said is None:
         assert from_glue(table).result.key == ("a",)
         return
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_glue(table)
     assert said in str(raised.value)
 
@@ -165,7 +165,7 @@ def test_a_table_that_is_none_is_refused_with_its_place(table, said):
     ],
 )
 def test_a_second_statement_is_refused_by_name(text, said):
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_ddl(text, where="f.sql")
     assert said in str(raised.value)
 
@@ -193,7 +193,7 @@ COLLATED = {
     ],
 )
 def test_a_column_with_a_collation_is_refused_by_name(text, said):
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_ddl(text, where="f")
     assert said in str(raised.value)
 
@@ -203,7 +203,7 @@ def test_a_contract_has_no_collation():
         collated = StringType("UTF8_LCASE")
     except TypeError:
         pytest.skip("Spark 3.5 has no collations")
-    with pytest.raises(ContractInvalid, match=r"^names: names\[\] has the collation UTF8_LCASE"):
+    with pytest.raises(InvalidContractError, match=r"^names: names\[\] has the collation UTF8_LCASE"):
         Column("names", ArrayType(collated))
 
 
@@ -389,7 +389,7 @@ def _is_refused(read, document):
     """Whether the project's own errors refuse it; others fail the test. What is read can be written as a contract."""
     try:
         found = read(document)
-    except (SourceInvalid, ContractInvalid) as error:
+    except (InvalidSourceError, InvalidContractError) as error:
         assert str(error)
         return True
     contract = found if isinstance(found, Contract) else getattr(found, "result", None)

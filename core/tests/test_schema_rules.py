@@ -14,11 +14,11 @@ import pytest
 from pyspark.sql import Observation
 
 from gluewright_core.dataset import open_dataset
-from gluewright_core.errors import ContractInvalid, SchemaError
+from gluewright_core.errors import InvalidContractError, SchemaError
 from gluewright_core.landing import read_landing
 from gluewright_core.logs import RunIdentity
 from gluewright_core.schema import Column, Contract, Mode, Rule, Severity, broken_rows, row_struct, valid_rows
-from gluewright_core.schema.conform import ContractBroken
+from gluewright_core.schema.conform import ContractViolationError
 from gluewright_core.schema.document import from_document, to_document
 from gluewright_core.schema.files import contract_from_text, contract_to_text
 from gluewright_core.summary import RunSummary, Step
@@ -161,7 +161,7 @@ def test_rules_are_counted_reported_and_decide_before_anything_is_published(spar
     assert told["rules"] == {contract.name: saved.broken}
     assert "the rule price: high is broken by 1 rows" in caplog.text
     old = spark.createDataFrame([good(1), good(5, ordered="2025-12-31")], STRUCT)
-    with pytest.raises(ContractBroken, match=r"1 of them .* against rules of severity fail(.|\n)*ordered: new"):
+    with pytest.raises(ContractViolationError, match=r"1 of them .* against rules of severity fail(.|\n)*ordered: new"):
         orders.save(old, run="run-2", replace=ALL)
     assert sorted(row.id for row in orders.load().collect()) == [1, 2]
     assert orders.quarantine.read().count() == 1
@@ -341,17 +341,17 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_rule_that_is_none_is_refused_with_its_place(case):
     make, message, place = WRONG[case]
-    with pytest.raises(ContractInvalid, match=message) as caught:
+    with pytest.raises(InvalidContractError, match=message) as caught:
         make()
     assert place in [where for where, _ in caught.value.problems]
 
 
 def test_a_file_names_the_line_of_a_wrong_rule():
     text = "name: t\ncolumns:\n- name: c\n  type: int\n  rules:\n  - minimum: 1\n    name: low\n  - minimum: a\n"
-    with pytest.raises(ContractInvalid, match=r"minimum 'a' is no value of type int") as caught:
+    with pytest.raises(InvalidContractError, match=r"minimum 'a' is no value of type int") as caught:
         contract_from_text(text, "yaml", where="t.yaml")
     assert re.search(r"t.yaml:8|line 8", str(caught.value))
-    with pytest.raises(ContractInvalid, match="unknown entry 'max'"):
+    with pytest.raises(InvalidContractError, match="unknown entry 'max'"):
         from_document({"name": "t", "columns": [{"name": "c", "type": "int", "rules": [{"max": 1}]}]})
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from core.tests.schema_strategies import contracts, simple_names
-from gluewright_core.errors import SourceInvalid, SourceUnsupported
+from gluewright_core.errors import InvalidSourceError, UnsupportedSourceError
 from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.differences import differences
 from gluewright_core.schema.sources.avro import from_avro, to_avro
@@ -67,7 +67,7 @@ def test_a_create_statement_loses_only_details_inside_types(contract):
 def test_glue_and_cloudformation_lose_the_same_and_say_what(contract):
     try:
         written = to_glue(contract, location="s3://lake/t")
-    except SourceUnsupported:
+    except UnsupportedSourceError:
         assume(False)
     database = contract.name.rpartition(".")[0].lower()
     read = from_glue({**written.result, "DatabaseName": database}).result
@@ -165,13 +165,13 @@ def test_columns_that_iceberg_has_dropped_are_not_read():
     ],
 )
 def test_a_glue_table_that_is_none_is_refused_with_its_place(table, said):
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_glue(table)
     assert said in str(raised.value)
 
 
 def test_a_name_that_no_catalog_can_hold_is_refused():
-    with pytest.raises(SourceUnsupported, match="cannot stand in a Hive type"):
+    with pytest.raises(UnsupportedSourceError, match="cannot stand in a Hive type"):
         to_glue(Contract("t", (Column("a", "struct<`b:c`:int>"),)), location="s3://lake/t")
 
 
@@ -233,7 +233,7 @@ def test_a_template_with_intrinsic_functions_is_read():
 )
 def test_a_template_that_cannot_be_read_is_refused_with_its_line(old, new, said):
     assert old in TEMPLATE
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_cloudformation(TEMPLATE.replace(old, new, 1), where="t.yaml")
     assert said in str(raised.value)
 
@@ -306,7 +306,7 @@ def test_avro_of_others_is_read_with_every_loss_named():
     ],
 )
 def test_avro_that_cannot_be_columns_is_refused_with_its_path(schema, said):
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_avro(schema, where="x.avsc")
     assert said in str(raised.value)
 
@@ -323,7 +323,7 @@ def test_records_of_the_same_path_in_avro_get_names_of_their_own(spark):
 
 @pytest.mark.parametrize("column", ["void", "struct<>"])
 def test_what_avro_has_not_is_refused(column):
-    with pytest.raises(SourceUnsupported, match=r"^a: "):
+    with pytest.raises(UnsupportedSourceError, match=r"^a: "):
         to_avro(Contract("t", (Column("a", column),)))
 
 
@@ -385,6 +385,6 @@ def test_the_json_and_the_text_of_a_spark_schema_are_read():
     ],
 )
 def test_sql_that_cannot_be_read_is_refused_with_its_place(text, said):
-    with pytest.raises(SourceInvalid) as raised:
+    with pytest.raises(InvalidSourceError) as raised:
         from_ddl(text, where="f.sql")
     assert said in str(raised.value)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pyspark.sql.types import DoubleType, NullType, StructType, TimestampNTZType, TimestampType
 
 from core.tests.schema_strategies import names, simple_names, spelled, spelled_field, structs, types
-from gluewright_core.schema.types import TypeTextInvalid, parse_fields, parse_type, type_text
+from gluewright_core.schema.types import InvalidTypeError, parse_fields, parse_type, type_text
 
 batched = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 anything = types()
@@ -120,7 +120,7 @@ def test_a_doubled_quote_in_a_comment_is_one():
     ],
 )
 def test_what_is_no_type_is_refused_with_its_place(text, offset, said):
-    with pytest.raises(TypeTextInvalid) as raised:
+    with pytest.raises(InvalidTypeError) as raised:
         parse_type(text)
     assert raised.value.offset == offset
     assert said in str(raised.value)
@@ -129,5 +129,5 @@ def test_what_is_no_type_is_refused_with_its_place(text, offset, said):
 
 @pytest.mark.parametrize("text", ["struct<`a:b`:int>", "struct<` a`:int>", "char(256)"])
 def test_what_hive_cannot_express_is_refused(text):
-    with pytest.raises(TypeTextInvalid):
+    with pytest.raises(InvalidTypeError):
         type_text(parse_type(text), "hive")

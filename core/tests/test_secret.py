@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from gluewright_core.errors import SecretUnavailable
+from gluewright_core.errors import SecretUnavailableError
 from gluewright_core.secret import Secret, masked
 
 VALUE = 'c0rrect "horse"\n'
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_named_without_showing_what_was_read(cloud, refer
     put_secret("text", VALUE)
     put_secret("list", json.dumps([VALUE]))
     boto3.client("secretsmanager").create_secret(Name="bytes", SecretBinary=b"horse")
-    with pytest.raises(SecretUnavailable) as failure:
+    with pytest.raises(SecretUnavailableError) as failure:
         Secret(reference).reveal()
     whole = "".join(traceback.format_exception(failure.value))
     assert reference in str(failure.value)

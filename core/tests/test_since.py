@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from gluewright_core.effects import watching
-from gluewright_core.errors import ConcurrentUpdate, OutcomeUnknownError
+from gluewright_core.errors import ConcurrentUpdateError, OutcomeUnknownError
 from gluewright_core.tables import TableSpec, open_table
 from gluewright_testing.rows import rows
 from gluewright_testing.sharing import in_turn, shared
@@ -84,7 +84,7 @@ def test_no_increment_is_lost_wherever_another_one_comes_between(spark, make, ot
         step = Step(number, lambda table=table: increment(spark, table, "b", other))
         try:
             increment(spark, table, "a", "x", step)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             refused += 1
             increment(spark, table, "a", "x")
         published = sorted(run for run in ("a", "b") if table.published(run))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, RowsOutsidePartitions, RunRepeated
+from gluewright_core.errors import ConcurrentUpdateError, RowsOutsidePartitionsError, RunRepeatedError
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
 from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_testing.compare import assert_same_rows
@@ -58,7 +58,7 @@ def test_staged_rows_are_seen_by_nobody_until_they_are_published(spark, make):
     assert (make().staged("run"), make().published("run").rows) == (None, 2)
     assert found.publish().repeated
     assert table.publish(new, run="run", replace=[DAY]).repeated
-    with pytest.raises(RunRepeated, match="run run has published"):
+    with pytest.raises(RunRepeatedError, match="run run has published"):
         table.stage(new, run="run", replace=[DAY])
     found.discard()
     assert_same_rows(make().read(), rows(spark, SCHEMA, [*NEW, *OTHER]))
@@ -77,15 +77,15 @@ def test_staged_rows_are_refused_when_another_run_published_the_same_partitions(
     table.publish(rows(spark, SCHEMA, NEW[:1]), run="other", replace=[DAY])
     late = table.stage(new, run="late", replace=[DAY], began=began)
     for refused in (staged, late):
-        with pytest.raises(ConcurrentUpdate, match="run .*again"):
+        with pytest.raises(ConcurrentUpdateError, match="run .*again"):
             refused.publish()
     assert_same_rows(table.read(), rows(spark, SCHEMA, [NEW[0], BEFORE[1]]))
     staged.discard()
     assert table.staged("run") is None
-    with pytest.raises(ConcurrentUpdate, match="stage it again"):
+    with pytest.raises(ConcurrentUpdateError, match="stage it again"):
         staged.publish()
     again = table.stage(new, run="late", replace=TOUCHED)
-    with pytest.raises(ConcurrentUpdate, match="stage it again"):
+    with pytest.raises(ConcurrentUpdateError, match="stage it again"):
         late.publish()
     assert dict(again.partitions) == {"dt=2026-01-01": "written"}
     assert_same_rows(again.rows, new)
@@ -95,7 +95,7 @@ def test_staged_rows_are_refused_when_another_run_published_the_same_partitions(
 
 def test_a_whole_table_is_staged_also_before_it_exists(spark, make):
     table = make()
-    with pytest.raises(RowsOutsidePartitions):
+    with pytest.raises(RowsOutsidePartitionsError):
         table.stage(rows(spark, SCHEMA, NEW), run="run", replace=[NEXT_DAY]).publish()
     assert table.stage(rows(spark, SCHEMA, BEFORE), run="run", replace=ALL).publish().rows == 2
     staged = table.stage(rows(spark, SCHEMA, []), run="next", replace=ALL)
@@ -188,7 +188,7 @@ def test_whatever_two_attempts_do_no_partition_points_to_files_that_were_discard
 
     def published_or_refused(world: World, outcome) -> None:
         whole(world)
-        errors = [error for error in outcome.errors.values() if not isinstance(error, ConcurrentUpdate)]
+        errors = [error for error in outcome.errors.values() if not isinstance(error, ConcurrentUpdateError)]
         assert not errors or all("killed" in str(error) for error in errors)
         if world.protocol().record("run"):
             assert world.catalog.partitions[("x",)] != "old"

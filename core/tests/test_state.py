@@ -13,7 +13,7 @@ import pytest
 
 from gluewright_core import state
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError, StateInvalid
+from gluewright_core.errors import ConcurrentUpdateError, DocumentOverwrittenError, InvalidStateError, OutcomeUnknownError
 from gluewright_core.leases import Lease, break_lease
 from gluewright_core.state import Documents
 from gluewright_core.storage import ABSENT, open_storage
@@ -42,10 +42,10 @@ def test_a_document_is_json_that_anyone_can_read(root):
 def test_the_second_of_two_writers_is_refused(root):
     documents = Documents(open_storage(root), "d")
     first = documents.write("x", {"n": 1})
-    with pytest.raises(ConcurrentUpdate, match="x"):
+    with pytest.raises(ConcurrentUpdateError, match="x"):
         documents.write("x", {"n": 1})
     documents.write("x", {"n": 2}, expect=first)
-    with pytest.raises(ConcurrentUpdate):
+    with pytest.raises(ConcurrentUpdateError):
         documents.write("x", {"n": 3}, expect=first)
     assert documents.read("x").body == {"n": 2}
 
@@ -86,7 +86,7 @@ def test_a_lease_that_is_broken_is_free_and_says_by_whom_and_why(root):
     assert break_lease(documents, "job", who="Ops", why="the machine is gone") == "dead"
     assert documents.read("job").body["broken"]["why"] == "the machine is gone"
     assert break_lease(documents, "job", who="Ops", why="again") == ""
-    with Lease(documents, "job", holder="next", patience=0), pytest.raises(ConcurrentUpdate, match="dead lost its lease"):
+    with Lease(documents, "job", holder="next", patience=0), pytest.raises(ConcurrentUpdateError, match="dead lost its"):
         dead.renew()
 
 
@@ -94,7 +94,7 @@ def test_a_lease_renews_itself_while_its_holder_lives_and_a_loser_of_a_race_wait
     documents = Documents(open_storage(root), "leases")
     with Lease(documents, "job", holder="one", seconds=0.3):
         time.sleep(0.7)
-        with pytest.raises(ConcurrentUpdate, match="held by one"):
+        with pytest.raises(ConcurrentUpdateError, match="held by one"):
             Lease(documents, "job", holder="hasty", patience=0).acquire()
     done: list[int] = []
 
@@ -119,7 +119,7 @@ def test_a_document_of_a_removed_lease_is_gone_only_if_it_is_still_the_holders(r
     assert documents.read("other") is None
 
 
-@pytest.mark.parametrize("answer", [ConcurrentUpdate, OutcomeUnknownError])
+@pytest.mark.parametrize("answer", [ConcurrentUpdateError, OutcomeUnknownError])
 @pytest.mark.parametrize("is_overwritten", [False, True], ids=["still there", "written again since"])
 def test_a_write_without_a_certain_answer_is_found_out_by_its_mark(monkeypatch, answer, is_overwritten):
     monkeypatch.setattr(state, "RETRY_PAUSES", (0, 0))
@@ -162,7 +162,7 @@ def test_a_write_that_was_taken_and_sent_again_counts_as_written():
         def write(self, key, body, *, expect=ABSENT):
             version = super().write(key, body, expect=expect)
             if version:
-                raise ConcurrentUpdate("412 to the second sending of a request whose first answer was lost")
+                raise ConcurrentUpdateError("412 to the second sending of a request whose first answer was lost")
             return version
 
     documents = Documents(LostAnswer(), "d")
@@ -180,7 +180,7 @@ def test_a_write_that_was_taken_and_sent_again_counts_as_written():
 def test_a_corrupt_or_newer_document_is_refused_and_named(raw, why):
     storage = MemoryStorage()
     storage.write("_gluewright/ledgers/orders.json", raw)
-    with pytest.raises(StateInvalid, match=f"ledgers/orders.json.*{why}"):
+    with pytest.raises(InvalidStateError, match=f"ledgers/orders.json.*{why}"):
         Documents(storage, "ledgers").read("orders")
 
 
@@ -193,26 +193,26 @@ def test_a_lease_is_refused_while_held_and_taken_when_expired_or_released(root):
 
     first, second = lease("run-1"), lease("run-2")
     first.acquire()
-    with pytest.raises(ConcurrentUpdate, match="held by run-1 until 2026-01-01T00:01:00"):
+    with pytest.raises(ConcurrentUpdateError, match="held by run-1 until 2026-01-01T00:01:00"):
         second.acquire()
     now += timedelta(seconds=61)
     second.acquire()
-    with pytest.raises(ConcurrentUpdate, match="run-1 lost its lease"):
+    with pytest.raises(ConcurrentUpdateError, match="run-1 lost its lease"):
         first.renew()
     first.release()
-    with pytest.raises(ConcurrentUpdate, match="held by run-2"):
+    with pytest.raises(ConcurrentUpdateError, match="held by run-2"):
         lease("run-3").acquire()
     second.release()
-    with lease("run-3"), pytest.raises(ConcurrentUpdate, match="held by run-3"):
+    with lease("run-3"), pytest.raises(ConcurrentUpdateError, match="held by run-3"):
         lease("run-4").acquire()
-    with pytest.raises(ConcurrentUpdate, match="not held"):
+    with pytest.raises(ConcurrentUpdateError, match="not held"):
         first.renew()
 
 
 def test_a_patient_lease_waits_for_the_holder():
     documents = Documents(MemoryStorage(), "leases")
     Lease(documents, "job", holder="dead", seconds=0.3).acquire()
-    with pytest.raises(ConcurrentUpdate):
+    with pytest.raises(ConcurrentUpdateError):
         Lease(documents, "job", holder="hasty", patience=0).acquire()
     with Lease(documents, "job", holder="patient", patience=5), effect("work", "x"):
         assert documents.read("job").body["holder"] == "patient"

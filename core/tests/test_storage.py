@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluewright_core.errors import (
-    ConcurrentUpdate,
-    ObjectNotFound,
+    ConcurrentUpdateError,
+    ObjectNotFoundError,
     OutcomeUnknownError,
-    StorageDenied,
+    StorageDeniedError,
     StorageError,
-    StorageFull,
-    StorageUnreachable,
+    StorageFullError,
+    StorageUnreachableError,
 )
 from gluewright_core.storage import ABSENT, open_storage, parent_uri
 from gluewright_core.storage.joining import MIB, SMALLEST_PART, plan_join
@@ -59,7 +59,7 @@ def test_objects_are_written_listed_read_and_deleted(storage):
     assert storage.delete(["b/2.txt", "b/10.txt", "b/c/1", "never there"]) == 4
     assert keys(storage, "b/") == []
     assert storage.list_folders() == ["a b"]
-    with pytest.raises(ObjectNotFound, match="b/2.txt"):
+    with pytest.raises(ObjectNotFoundError, match="b/2.txt"):
         storage.read("b/2.txt")
     assert storage.stat("b/2.txt") is None
 
@@ -76,12 +76,12 @@ def test_a_listing_pages_through_more_than_a_thousand_objects(storage):
 
 def test_a_conditional_write_is_refused_when_the_object_is_another(storage):
     first = storage.write("doc", b"1", expect=ABSENT)
-    with pytest.raises(ConcurrentUpdate, match="doc"):
+    with pytest.raises(ConcurrentUpdateError, match="doc"):
         storage.write("doc", b"other", expect=ABSENT)
     second = storage.write("doc", b"2", expect=first)
-    with pytest.raises(ConcurrentUpdate, match="doc"):
+    with pytest.raises(ConcurrentUpdateError, match="doc"):
         storage.write("doc", b"other", expect=first)
-    with pytest.raises(ConcurrentUpdate, match="gone"):
+    with pytest.raises(ConcurrentUpdateError, match="gone"):
         storage.write("gone", b"other", expect=second)
     assert storage.read("doc")[0] == b"2"
 
@@ -92,7 +92,7 @@ def test_of_racing_conditional_writes_exactly_one_wins(storage):
 
         def writer(number):
             ready.wait()
-            with suppress(ConcurrentUpdate):
+            with suppress(ConcurrentUpdateError):
                 # An ETag is of the content: a body that was there before would match again.
                 won.append(storage.write(key, f"{expect} {number}".encode(), expect=expect))
 
@@ -115,9 +115,9 @@ def test_a_join_is_the_concatenation_and_appears_whole(storage):
         storage.write(f"parts/{name}", body)
     version = storage.join([f"parts/{name}" for name in parts], "whole", expect=ABSENT)
     assert storage.read("whole") == (b"".join(parts.values()), version)
-    with pytest.raises(ConcurrentUpdate):
+    with pytest.raises(ConcurrentUpdateError):
         storage.join(["parts/c", "parts/e"], "whole", expect=ABSENT)
-    with pytest.raises(ObjectNotFound, match="parts/nothing"):
+    with pytest.raises(ObjectNotFoundError, match="parts/nothing"):
         storage.join(["parts/a", "parts/nothing"], "other")
     storage.join(["parts/a"], "copy")
     assert storage.read("copy")[0] == b"xxx"
@@ -194,7 +194,7 @@ def test_a_uri_without_parent_is_refused(uri):
 
 
 def test_a_missing_bucket_is_named(s3_server):
-    with pytest.raises(ObjectNotFound, match="s3://nowhere/x.*bucket does not exist"):
+    with pytest.raises(ObjectNotFoundError, match="s3://nowhere/x.*bucket does not exist"):
         open_storage("s3://nowhere").write("x", b"")
 
 
@@ -205,7 +205,7 @@ def test_an_endpoint_that_does_not_answer_is_named(aws, monkeypatch):
     client = boto3.client(
         "s3", endpoint_url="http://127.0.0.1:9", config=Config(retries={"max_attempts": 0}, connect_timeout=2)
     )
-    with pytest.raises(StorageUnreachable, match=r"127.0.0.1:9.*check the endpoint"):
+    with pytest.raises(StorageUnreachableError, match=r"127.0.0.1:9.*check the endpoint"):
         open_storage("s3://data/x", client=client).write("a", b"")
 
 
@@ -216,7 +216,7 @@ def test_a_denied_request_says_what_to_grant(aws):
     client = boto3.client("s3")
     with Stubber(client) as stub:
         stub.add_client_error("put_object", "AccessDenied", http_status_code=403)
-        with pytest.raises(StorageDenied, match="PutObject is denied"):
+        with pytest.raises(StorageDeniedError, match="PutObject is denied"):
             open_storage("s3://data/x", client=client).write("a", b"")
 
 
@@ -231,7 +231,7 @@ def test_a_partly_failed_delete_is_told(aws):
             {"Errors": [{"Key": "x/b", "Code": "AccessDenied"}]},
             {"Bucket": "data", "Delete": ANY},
         )
-        with pytest.raises(StorageDenied, match="1 of 2 objects"):
+        with pytest.raises(StorageDeniedError, match="1 of 2 objects"):
             open_storage("s3://data/x", client=client).delete(["a", "b"])
 
 
@@ -241,7 +241,7 @@ def test_a_full_disk_is_told():
         pytest.skip("this system has no /dev/full")
     from gluewright_core.storage.local import _explained
 
-    with pytest.raises(StorageFull, match="free space"), _explained("file:///x"), full.open("wb", buffering=0) as file:
+    with pytest.raises(StorageFullError, match="free space"), _explained("file:///x"), full.open("wb", buffering=0) as file:
         file.write(b"x")
 
 
@@ -255,7 +255,7 @@ def test_a_read_only_folder_is_told(tmp_path, monkeypatch):
 
         monkeypatch.setattr(tempfile, "mkstemp", denied)
     tmp_path.chmod(0o500)
-    with pytest.raises(StorageDenied, match="check its permissions"):
+    with pytest.raises(StorageDeniedError, match="check its permissions"):
         open_storage(tmp_path).write("x", b"")
 
 
@@ -278,5 +278,5 @@ def test_a_write_refused_after_an_attempt_without_an_answer_is_not_called_a_refu
         with pytest.raises(OutcomeUnknownError):
             storage.write("doc", b"1", expect=ABSENT)
     assert open_storage("s3://data/root").read("doc")[0] == b"1"
-    with pytest.raises(ConcurrentUpdate):
+    with pytest.raises(ConcurrentUpdateError):
         open_storage("s3://data/root").write("doc", b"2", expect=ABSENT)

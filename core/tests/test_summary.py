@@ -5,7 +5,7 @@ import json
 import pytest
 from pyspark.sql import functions as F
 
-from gluewright_core.errors import CountsDoNotAddUp
+from gluewright_core.errors import CountMismatchError
 from gluewright_core.glue_parameters import GlueParameters
 from gluewright_core.logs import RunIdentity
 from gluewright_core.session import start
@@ -110,7 +110,7 @@ def test_figures_from_several_sources_are_added_and_a_disagreement_names_the_ste
     step = Step("load flights")
     step.add(read=60)
     step.add(read=40, written=90, quarantined=4, ignored={"cancelled": 5})
-    with pytest.raises(CountsDoNotAddUp) as failure:
+    with pytest.raises(CountMismatchError) as failure:
         step.check()
     for part in ("'load flights'", "100 rows read", "90 written", "4 quarantined", "5 ignored as cancelled", "= 99"):
         assert part in str(failure.value)

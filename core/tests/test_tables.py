@@ -9,7 +9,12 @@ import pytest
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DateType, DoubleType, MapType, StringType, StructField, StructType
 
-from gluewright_core.errors import ConcurrentUpdate, RowsOutsidePartitions, TableMismatch, TableUnsupported
+from gluewright_core.errors import (
+    ConcurrentUpdateError,
+    RowsOutsidePartitionsError,
+    TableMismatchError,
+    UnsupportedTableError,
+)
 from gluewright_core.storage import open_storage
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
 from gluewright_testing.compare import assert_same_rows
@@ -106,7 +111,7 @@ def test_rows_made_from_an_older_version_of_the_table_are_refused(place):
     table.publish(place.orders(AGAIN), run="run-2", replace=[DAY], since=read)
     before = table.read().collect()
     for stale in (started, read):
-        with pytest.raises(ConcurrentUpdate):
+        with pytest.raises(ConcurrentUpdateError):
             table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=stale)
     assert sorted(table.read().collect()) == sorted(before)
     table.publish(place.orders([]), run="run-3", replace=[NEXT_DAY], since=table.begin("run-3"))
@@ -116,7 +121,7 @@ def test_rows_outside_the_partitions_to_replace_stop_the_publish(place):
     table = place.table()
     table.publish(place.orders(FIRST), run="run-1", replace=ALL)
     before = place.files()
-    with pytest.raises(RowsOutsidePartitions, match="orders"):
+    with pytest.raises(RowsOutsidePartitionsError, match="orders"):
         table.publish(place.orders([*AGAIN, FIRST[2]]), run="run-2", replace=[DAY])
     assert_same_rows(table.read(), place.orders(FIRST))
     data = [key for key in place.files() if "_delta_log" not in key and "_gluewright" not in key and ".parquet" in key]
@@ -126,7 +131,7 @@ def test_rows_outside_the_partitions_to_replace_stop_the_publish(place):
 def test_rows_with_other_columns_stop_the_publish_and_are_named(place):
     table = place.table()
     wrong = place.orders(FIRST).withColumnRenamed("amount", "price").selectExpr("price", "dt", "shop", "1 AS id")
-    with pytest.raises(TableMismatch) as refusal:
+    with pytest.raises(TableMismatchError) as refusal:
         table.publish(wrong, run="run-1", replace=ALL)
     assert "amount is missing" in str(refusal.value)
     assert "price is not declared" in str(refusal.value)
@@ -137,15 +142,15 @@ def test_undo_gives_back_the_rows_before_and_the_run_can_publish_again(place):
     table = place.table()
     table.publish(place.orders(FIRST), run="run-1", replace=ALL)
     if place.kind == "folder":
-        with pytest.raises(TableUnsupported, match="bare folder"):
+        with pytest.raises(UnsupportedTableError, match="bare folder"):
             table.undo("run-1")
         return
     table.publish(place.orders(AGAIN), run="run-2", replace=[DAY, {"dt": date(2026, 1, 9), "shop": "z"}])
-    with pytest.raises(TableUnsupported, match="nobody"):
+    with pytest.raises(UnsupportedTableError, match="nobody"):
         table.undo("nobody")
     table.undo("run-2")
     assert_same_rows(table.read(), place.orders(FIRST))
-    with pytest.raises(TableUnsupported, match="run-2"):
+    with pytest.raises(UnsupportedTableError, match="run-2"):
         table.undo("run-2")
     assert not table.publish(place.orders(AGAIN), run="run-2", replace=[DAY]).repeated
     assert_same_rows(table.read(), place.orders([*AGAIN, FIRST[2]]))
@@ -164,7 +169,7 @@ def test_an_undo_does_not_go_back_to_files_that_are_gone(place):
     old = [file for file in place.files() if file.endswith(".parquet")]
     table.publish(place.orders(AGAIN), run="run-2", replace=ALL)
     open_storage(place.root).delete(old)
-    with pytest.raises(TableUnsupported, match="from before run run-2 are not there any more"):
+    with pytest.raises(UnsupportedTableError, match="from before run run-2 are not there any more"):
         table.undo("run-2")
     assert_same_rows(table.read(), place.orders(AGAIN))
 
@@ -225,7 +230,7 @@ def test_odd_partition_values_are_never_stored_under_other_names_when_spark_keep
     try:
         if place.kind == "parquet":
             new = place.orders([("1", 1.0, "2026-01-02", "it's")])
-            with pytest.raises(TableUnsupported, match="shop=it.*escapedStringLiterals is true; set it to false"):
+            with pytest.raises(UnsupportedTableError, match="shop=it.*escapedStringLiterals is true; set it to false"):
                 table.publish(new, run="run-2", replace=[{"dt": date(2026, 1, 2), "shop": "it's"}])
         else:
             table.publish(place.orders(changed), run="run-2", replace=partitions)
@@ -277,7 +282,7 @@ def test_a_declared_column_that_the_table_lacks_is_added_and_old_rows_have_null(
     got = {row["id"]: tuple(row[1:]) for row in found}
     assert got == {"1": ("Ada", "Rome", "x"), "3": ("Ada", None, None)}
     if place.kind != "folder":
-        with pytest.raises(TableMismatch, match="note"):
+        with pytest.raises(TableMismatchError, match="note"):
             place.table().publish(place.orders(FIRST), run="run-3", replace=ALL)
 
 
@@ -286,11 +291,11 @@ def test_a_declaration_that_differs_from_the_catalog_is_refused(place):
         pytest.skip("a bare folder has no catalog entry")
     place.table().publish(place.orders(FIRST), run="run-1", replace=ALL)
     renamed = StructType([StructField("ident", StringType()), *SCHEMA.fields[1:]])
-    with pytest.raises(TableMismatch, match=r"ident.* \(\w+: missing\).*id \(declared: missing\)"):
+    with pytest.raises(TableMismatchError, match=r"ident.* \(\w+: missing\).*id \(declared: missing\)"):
         place.table(schema=renamed).publish(place.orders(FIRST).withColumnRenamed("id", "ident"), run="r", replace=ALL)
     if place.kind != "parquet":
         return  # the formats check this themselves
-    with pytest.raises(TableMismatch, match="partition columns"):
+    with pytest.raises(TableMismatchError, match="partition columns"):
         place.table(partition_by=("shop",)).publish(place.orders(FIRST), run="r", replace=ALL)
 
 
@@ -337,13 +342,13 @@ def test_a_published_table_is_not_begun_anew_elsewhere_or_in_another_catalog(spa
     spec = TableSpec(catalog.table("orders"), SCHEMA, ("dt",), f"file://{tmp_path}/wh/orders")
     open_table(spark, spec).publish(rows(spark, SCHEMA, FIRST), run="run-1", replace=ALL)
     elsewhere = replace(spec, location=f"file://{tmp_path}/other/orders")
-    with pytest.raises(TableMismatch, match=r"is published beside .*/wh/orders, and is declared at .*/other/orders"):
+    with pytest.raises(TableMismatchError, match=r"is published beside .*/wh/orders, and is declared at .*/other/orders"):
         open_table(spark, elsewhere).publish(rows(spark, SCHEMA, FIRST), run="run-2", replace=ALL)
     assert not (tmp_path / "other").exists()
     spark.sql(f"DROP TABLE {spec.name}")  # as a session sees it that has not this catalog
-    with pytest.raises(TableMismatch, match=r"not in this session's catalog, and .* was published 1 times.*enable-glue"):
+    with pytest.raises(TableMismatchError, match=r"not in this session's catalog, and .* was published 1 time.*enable-glue"):
         open_table(spark, spec).publish(rows(spark, SCHEMA, FIRST), run="run-2", replace=ALL)
-    with pytest.raises(TableMismatch, match="not in this session's catalog"):
+    with pytest.raises(TableMismatchError, match="not in this session's catalog"):
         open_table(spark, spec).begin("run-3")
-    with pytest.raises(TableMismatch, match=r"where .*orders was published; a location belongs to one table"):
+    with pytest.raises(TableMismatchError, match=r"where .*orders was published; a location belongs to one table"):
         open_table(spark, replace(spec, name=catalog.table("other"))).begin("run-1")

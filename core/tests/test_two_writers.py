@@ -16,7 +16,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from gluewright_core.effects import watching
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdateError
 from gluewright_core.storage import open_storage
 from gluewright_core.tables import ALL, TOUCHED, TableSpec, open_table
 from gluewright_core.tables.commit_protocol import CommitProtocol
@@ -89,7 +89,7 @@ def _wait_for(file: Path, unless=None) -> None:
 )
 def test_of_two_runs_on_one_partition_the_later_one_to_finish_is_refused(spark, table, during, replace, values):
     quick = rows(spark, SCHEMA, values)
-    with pytest.raises(ConcurrentUpdate, match="run .*again"):
+    with pytest.raises(ConcurrentUpdateError, match="run .*again"):
         during(table, replace, lambda: table.publish(quick, run="quick", replace=DAY))
     assert_same_rows(table.read(), rows(spark, SCHEMA, [*values, BEFORE[1]]))
 
@@ -102,7 +102,7 @@ def test_two_runs_on_different_partitions_both_publish(spark, table, during):
 
 def test_a_run_whose_base_was_undone_meanwhile_is_refused_and_may_run_again(spark, table, during):
     table.publish(rows(spark, SCHEMA, BY_QUICK), run="quick", replace=DAY)
-    with pytest.raises(ConcurrentUpdate, match="run .*again"):
+    with pytest.raises(ConcurrentUpdateError, match="run .*again"):
         during(table, DAY, lambda: table.undo("quick"))
     assert_same_rows(table.read(), rows(spark, SCHEMA, BEFORE))
     assert not table.publish(rows(spark, SCHEMA, BY_SLOW), run="slow", replace=DAY).repeated
@@ -125,10 +125,10 @@ def test_an_undo_never_takes_back_what_another_run_published_meanwhile(table, sp
         def after(self, happening):
             pass
 
-    with watching(Meanwhile()), pytest.raises(ConcurrentUpdate):
+    with watching(Meanwhile()), pytest.raises(ConcurrentUpdateError):
         table.undo("two")
     assert_same_rows(table.read(), rows(spark, SCHEMA, [BEFORE[1], ("3", 3.0, "2026-01-01")]))
-    with pytest.raises(ConcurrentUpdate):
+    with pytest.raises(ConcurrentUpdateError):
         table.undo("two")
     assert table.publish(rows(spark, SCHEMA, []), run="two", replace=DAY).repeated
 
@@ -154,7 +154,7 @@ def test_of_two_runs_that_make_the_table_at_once_each_publishes_or_is_refused(sp
 
     def publish(name, run):
         spec = TableSpec(catalog.table(name), schema, ("dt",), f"file://{tmp_path}/wh/{name}")
-        with suppress(ConcurrentUpdate):
+        with suppress(ConcurrentUpdateError):
             return open_table(spark, spec, kind).publish(rows(spark, SCHEMA, parts[run]), run=run, replace=TOUCHED).run
 
     for name in ("orders_1", "orders_2", "orders_3"):

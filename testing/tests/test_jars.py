@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gluewright_testing import jars as module
-from gluewright_testing.errors import JarsUnavailable
+from gluewright_testing.errors import JarsUnavailableError
 from gluewright_testing.jars import jars
 
 
@@ -46,12 +46,12 @@ def test_jars_that_are_there_need_neither_java_nor_network(empty_cache_with_mirr
 
 def test_what_the_mirror_has_not_is_named_and_asked_for_again_next_time(empty_cache_with_mirror):
     for _ in range(2):
-        with pytest.raises(JarsUnavailable, match=r"jdbc jars.*GLUEWRIGHT_IVY_SETTINGS(.|\n)*postgresql"):
+        with pytest.raises(JarsUnavailableError, match=r"jdbc jars.*GLUEWRIGHT_IVY_SETTINGS(.|\n)*postgresql"):
             jars("jdbc")
 
 
 def test_an_unknown_group_is_refused_with_the_known_ones():
-    with pytest.raises(JarsUnavailable, match=r"called hudi\. There are: iceberg, delta"):
+    with pytest.raises(JarsUnavailableError, match=r"called hudi\. There are: iceberg, delta"):
         jars("delta", "hudi")
 
 

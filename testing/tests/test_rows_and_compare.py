@@ -7,7 +7,7 @@ import pytest
 from chispa import DataFramesNotEqualError, SchemasNotEqualError
 
 from gluewright_testing.compare import assert_same_rows
-from gluewright_testing.errors import RowsInvalid
+from gluewright_testing.errors import InvalidRowsError
 from gluewright_testing.rows import rows
 
 
@@ -44,7 +44,7 @@ def test_defaults_fill_what_a_row_leaves_out(spark):
     ],
 )
 def test_rows_that_do_not_fit_are_refused_with_the_place(spark, value, said):
-    with pytest.raises(RowsInvalid, match=said):
+    with pytest.raises(InvalidRowsError, match=said):
         rows(spark, "id int not null, day date", [value])
 
 

@@ -29,8 +29,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 
-from gluewright_core.conversion import Mismatch, expected, from_text
-from gluewright_core.errors import ArgumentsDeclarationError, ArgumentsInvalid
+from gluewright_core.conversion import ConversionError, expected, from_text
+from gluewright_core.errors import ArgumentsDeclarationError, InvalidArgumentsError
 from gluewright_core.glue_parameters import NAMES, GlueParameters, has_glues_form, is_glues
 from gluewright_core.locations import LOCATION, check_location
 from gluewright_core.parameters import fields_of
@@ -81,7 +81,7 @@ def parse(argv: Sequence[str], arguments: type[A], *, unknown: Unknown = "refuse
         unknown: whether a name that is neither the job's nor Glue's is an error.
 
     Raises:
-        ArgumentsInvalid: names every wrong argument at once, with what was given and what was expected.
+        InvalidArgumentsError: names every wrong argument at once, with what was given and what was expected.
         ArgumentsDeclarationError: the dataclass itself cannot be filled from a command line.
         SystemExit: with status 0 after printing the arguments, for ``--help``.
 
@@ -107,7 +107,7 @@ def read_command_line(argv: Sequence[str], arguments: type[A], *, unknown: Unkno
         unknown: as in `parse`.
 
     Raises:
-        ArgumentsInvalid: as `parse`.
+        InvalidArgumentsError: as `parse`.
         ArgumentsDeclarationError: as `parse`; also when the dataclass declares ``help``.
         SystemExit: as `parse`.
     """
@@ -132,7 +132,7 @@ def read_command_line(argv: Sequence[str], arguments: type[A], *, unknown: Unkno
                 check_location(values[name], parameter)
             elif parameter.required:
                 problems.append((f"--{plain(name)}", f"not given, expected {expected(parameter.kind)}"))
-        except Mismatch as mismatch:
+        except ConversionError as mismatch:
             problems.append((f"--{plain(name)}{mismatch.where}", _complaint(mismatch)))
     if problems:
         _refuse(problems)
@@ -189,7 +189,7 @@ def _value(text: str | None, kind: Any) -> Any:
     if text is None and kind is bool:
         return True
     if text is None:
-        raise Mismatch(f"{expected(kind)}; a value that begins with - is given as --name=value", "no value")
+        raise ConversionError(f"{expected(kind)}; a value that begins with - is given as --name=value", "no value")
     return from_text(text, kind)
 
 
@@ -210,7 +210,7 @@ def _unknown(rest: Sequence[str], declared: Mapping[str, Any]) -> Iterator[tuple
             yield "(a value)", "belongs to no name; give every argument as --name value, and quote values with spaces"
 
 
-def _complaint(mismatch: Mismatch) -> str:
+def _complaint(mismatch: ConversionError) -> str:
     given = "something (not shown: it may be a secret)" if mismatch.given is None else mismatch.given
     return f"given {given}, expected {mismatch.expected}"
 
@@ -219,4 +219,4 @@ def _refuse(problems: Sequence[tuple[str, str]]) -> NoReturn:
     width = max(len(name) for name, _ in problems)
     count = "1 argument is wrong" if len(problems) == 1 else f"{len(problems)} arguments are wrong"
     lines = [f"  {name:<{width}}  {complaint}" for name, complaint in problems]
-    raise ArgumentsInvalid("\n".join([f"{count} (--help shows them all):", *lines]))
+    raise InvalidArgumentsError("\n".join([f"{count} (--help shows them all):", *lines]))

@@ -38,23 +38,23 @@ _CLOSING = {"(": ")", "[": "]", **dict(zip(_QUOTES, _QUOTES, strict=True))}
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 
 
-class Mismatch(ValueError):  # noqa: N818 - becomes part of ArgumentsInvalid
+class ConversionError(ValueError):
     """A value does not fit its type; ``where`` is the path inside a JSON value, such as ``.keys[2]``."""
 
     def __init__(self, expected: str, given: str | None, where: str = "") -> None:
         super().__init__(expected)
         self.expected, self.given, self.where = expected, given, where
 
-    def inside(self, where: str) -> Mismatch:
+    def inside(self, where: str) -> ConversionError:
         """Return the same mismatch seen from the value that contains it."""
-        return Mismatch(self.expected, self.given, where + self.where)
+        return ConversionError(self.expected, self.given, where + self.where)
 
 
 def from_text(text: str, kind: Any) -> Any:
     """Return ``text`` as a value of the type ``kind``.
 
     Raises:
-        Mismatch: the text does not fit the type.
+        ConversionError: the text does not fit the type.
     """
     if is_optional(kind):
         return None if text == "" and inner_kind(kind) is not str else from_text(text, inner_kind(kind))
@@ -88,7 +88,7 @@ def from_json(value: Any, kind: Any) -> Any:
     """Return a decoded JSON value as a value of the type ``kind``; text in it is read as on the command line.
 
     Raises:
-        Mismatch: the value, or one inside it, does not fit the type.
+        ConversionError: the value, or one inside it, does not fit the type.
     """
     if kind is Any:
         return _plain(value)
@@ -167,7 +167,7 @@ def _scalar(text: str, kind: Any) -> Any:
     except (ValueError, OverflowError, InvalidOperation):
         pass
     # Raised outside the handler, so that no chained exception repeats a text that may be a secret.
-    raise Mismatch(expected(kind), None if holds_secret(kind) else repr(text))
+    raise ConversionError(expected(kind), None if holds_secret(kind) else repr(text))
 
 
 def _member(text: str, kind: type[Enum]) -> Enum:
@@ -194,8 +194,8 @@ def _is_number_for(value: Any, kind: Any) -> bool:
     return numeric and isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
-def _unfit(value: Any, kind: Any) -> Mismatch:
-    return Mismatch(expected(kind), None if holds_secret(kind) else json.dumps(_plain(value)))
+def _unfit(value: Any, kind: Any) -> ConversionError:
+    return ConversionError(expected(kind), None if holds_secret(kind) else json.dumps(_plain(value)))
 
 
 def _record(value: dict[str, Any], kind: type) -> Any:
@@ -205,14 +205,14 @@ def _record(value: dict[str, Any], kind: type) -> Any:
     if missing or strange:
         lacks = [f"without {', '.join(missing)}"] if missing else []
         has = [f"with unknown {', '.join(strange)}"] if strange else []
-        raise Mismatch(expected(kind), f"an object {' and '.join(lacks + has)}")
+        raise ConversionError(expected(kind), f"an object {' and '.join(lacks + has)}")
     return kind(**{name: _at(f".{name}", from_json, item, fields[name].kind) for name, item in value.items()})
 
 
 def _at(where: str, convert: Callable[[Any, Any], Any], value: Any, kind: Any) -> Any:
     try:
         return convert(value, kind)
-    except Mismatch as mismatch:
+    except ConversionError as mismatch:
         raise mismatch.inside(where) from None
 
 
@@ -222,7 +222,7 @@ def _decoded(text: str, kind: Any) -> Any:
         return json.loads(text, parse_float=Decimal)
     except ValueError:
         pass
-    raise Mismatch(expected(kind), None if holds_secret(kind) else repr(text))
+    raise ConversionError(expected(kind), None if holds_secret(kind) else repr(text))
 
 
 def _plain(value: Any) -> Any:

@@ -19,8 +19,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core.counting import Counted
-from gluewright_core.errors import RunRepeated
-from gluewright_core.schema.conform import FROZEN, QUARANTINE, ContractBroken, Mode
+from gluewright_core.errors import RunRepeatedError
+from gluewright_core.schema.conform import FROZEN, QUARANTINE, ContractViolationError, Mode
 from gluewright_core.tables import ALL, Kind, Partition, Replace, TableSpec, open_table
 from gluewright_core.tables.evolving import filled
 from gluewright_core.tables.partitions import matching, values_of
@@ -47,7 +47,7 @@ class OnDifference(StrEnum):
     Whatever the mode, :attr:`Saved.differences` and the run's summary have the difference.
 
     Attributes:
-        FAIL: raises `ContractBroken` before anything is published.
+        FAIL: raises `ContractViolationError` before anything is published.
         WARN: logs a warning.
         LOG: logs it at level INFO.
     """
@@ -122,7 +122,7 @@ class Dataset:
             not here.
 
         Raises:
-            ContractBroken: the table's columns are not the contract's.
+            ContractViolationError: the table's columns are not the contract's.
         """
         columns = [dataclasses.replace(column, on_surprise=None, rules=()) for column in self.contract.columns]
         new = Mode.EVOLVE if self._evolves else self.contract.new_columns
@@ -133,7 +133,9 @@ class Dataset:
         broken = [f"column {name} is missing" for name in self.contract.names if name.lower() not in there]
         broken += [str(difference) for difference in conformed.differences if difference.kind == "retyped"]
         if broken:
-            raise ContractBroken(f"{self.contract.name}: the table is not what its contract says: {'; '.join(broken)}")
+            raise ContractViolationError(
+                f"{self.contract.name}: the table is not what its contract says: {'; '.join(broken)}"
+            )
         return conformed.rows
 
     def save(
@@ -171,11 +173,11 @@ class Dataset:
             What became of them.
 
         Raises:
-            ContractBroken: too many rows do not fit, or one that must, or the columns differ in a way that fails. Nothing
-                was published.
+            ContractViolationError: too many rows do not fit, or one that must, or the columns differ in a way that fails.
+                Nothing was published.
             ValueError: there is no such mode or kind of difference.
-            RunRepeated: the run has saved before, other rows: its source has changed between its attempts.
-            ConcurrentUpdate: another run published some of the same partitions meanwhile.
+            RunRepeatedError: the run has saved before, other rows: its source has changed between its attempts.
+            ConcurrentUpdateError: another run published some of the same partitions meanwhile.
         """
         conformed = self.contract.conform(rows, unique_key=unique_key, problems=problems)
         self._report_differences(conformed.differences, on_difference or {})
@@ -215,7 +217,7 @@ class Dataset:
                 _log.log(level, "%s: %s: %s", self.contract.name, kind, "; ".join(texts), extra=fields)
         if failing:
             kinds = ", ".join(f"{kind!r}: 'warn'" for kind in sorted({difference.kind for difference in failing}))
-            raise ContractBroken(
+            raise ContractViolationError(
                 f"{self.contract.name}: the incoming columns are not the contract's: {'; '.join(map(str, failing))}. "
                 f"Correct the source or the contract, or allow it with on_difference={{{kinds}}}; nothing was published"
             )
@@ -347,7 +349,7 @@ def _by_kind(found: Iterable[Difference]) -> dict[str, list[str]]:
 def _require_same(published: Published, rows: int) -> None:
     """Refuse to mix two attempts of a run: a table takes a run once, and what it took then has to be what there is now."""
     if published.repeated and published.rows != rows:
-        raise RunRepeated(
+        raise RunRepeatedError(
             f"{published.table}: run {published.run} has published {published.rows:,} rows before and has {rows:,} now, so "
             "its source has changed; run it again as a new run"
         )

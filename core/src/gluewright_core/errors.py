@@ -9,7 +9,7 @@ class GluewrightError(Exception):
     """The base of every exception that gluewright raises itself."""
 
 
-class ConcurrentUpdate(GluewrightError):  # noqa: N818 - the field's own term
+class ConcurrentUpdateError(GluewrightError):
     """Another writer changed the same thing first, or is changing it now. Nothing of this writer was applied."""
 
 
@@ -21,7 +21,7 @@ class DocumentOverwrittenError(GluewrightError):
     """A state document was written, and another writer has written it again since. The write did happen."""
 
 
-class StateInvalid(GluewrightError):  # noqa: N818
+class InvalidStateError(GluewrightError):
     """A state document cannot be read: not JSON, or written by a newer version of gluewright."""
 
 
@@ -29,15 +29,15 @@ class StorageError(GluewrightError):
     """A storage operation failed. The subclasses tell why."""
 
 
-class ObjectNotFound(StorageError):  # noqa: N818
+class ObjectNotFoundError(StorageError):
     """No object has that key."""
 
 
-class StorageDenied(StorageError):  # noqa: N818
+class StorageDeniedError(StorageError):
     """The storage refused the operation: missing permission or a read-only target."""
 
 
-class StorageFull(StorageError):  # noqa: N818
+class StorageFullError(StorageError):
     """The disk or quota behind the storage is exhausted."""
 
 
@@ -48,7 +48,7 @@ class OutcomeUnknownError(StorageError):
     """
 
 
-class StorageUnreachable(OutcomeUnknownError):  # noqa: N818
+class StorageUnreachableError(OutcomeUnknownError):
     """The storage did not answer: wrong endpoint, Region or network."""
 
 
@@ -68,15 +68,15 @@ class TableError(GluewrightError):
     """A table cannot be read or published as asked. The subclasses tell why."""
 
 
-class RowsOutsidePartitions(TableError):  # noqa: N818
+class RowsOutsidePartitionsError(TableError):
     """Rows belong to partitions that the publish was not asked to replace. Nothing was published."""
 
 
-class RunRepeated(TableError):  # noqa: N818
+class RunRepeatedError(TableError):
     """A run that has published before publishes again, with other rows. Nothing more was published."""
 
 
-class TableMismatch(TableError):  # noqa: N818
+class TableMismatchError(TableError):
     """The rows, the declared table and the table in the catalog do not have the same columns or partitioning."""
 
 
@@ -84,11 +84,11 @@ class TableChangedError(TableError):
     """The catalog has locations for the table's partitions that no publish explains. Nothing was published."""
 
 
-class TableUnsupported(TableError):  # noqa: N818
+class UnsupportedTableError(TableError):
     """The table is of a kind on which the operation would not be safe."""
 
 
-class ArgumentsInvalid(GluewrightError):  # noqa: N818
+class InvalidArgumentsError(GluewrightError):
     """The command line does not fit the job's declared arguments. Every wrong argument is named at once."""
 
 
@@ -96,11 +96,11 @@ class ArgumentsDeclarationError(GluewrightError):
     """A job's arguments class cannot be filled from a command line: not a frozen dataclass, or an unknown type."""
 
 
-class SecretUnavailable(GluewrightError):  # noqa: N818
+class SecretUnavailableError(GluewrightError):
     """A secret that the job refers to cannot be read: missing, denied, or without the JSON key asked for."""
 
 
-class CountsDoNotAddUp(GluewrightError):  # noqa: N818
+class CountMismatchError(GluewrightError):
     """A step read more or fewer rows than it wrote, quarantined and ignored together."""
 
 
@@ -108,7 +108,7 @@ class SchemaError(GluewrightError):
     """Something about a schema is wrong. The subclasses tell what."""
 
 
-class ContractInvalid(SchemaError):  # noqa: N818
+class InvalidContractError(SchemaError):
     """A contract contradicts itself, or its file cannot be read as one; the message names the place.
 
     Attributes:
@@ -120,7 +120,7 @@ class ContractInvalid(SchemaError):  # noqa: N818
         self.problems = tuple(problems)
 
 
-class SourceInvalid(SchemaError):  # noqa: N818
+class InvalidSourceError(SchemaError):
     """A catalog table, template, Avro schema or statement cannot be read as a contract; the message names the place.
 
     Attributes:
@@ -132,5 +132,5 @@ class SourceInvalid(SchemaError):  # noqa: N818
         self.place = place
 
 
-class SourceUnsupported(SchemaError):  # noqa: N818
+class UnsupportedSourceError(SchemaError):
     """A contract cannot be written in a form that has no way to say it; the message names the column and what to do."""

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from gluewright_core.errors import ArgumentsInvalid, GluewrightError
+from gluewright_core.errors import GluewrightError, InvalidArgumentsError
 from gluewright_core.secret import masked
 
 # The first that fits counts: an expired token is reported as a denied access too.
@@ -148,7 +148,7 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
     else:
         hint = "" if is_own(error) or isinstance(error, ImportError) else " (--verbose shows the stack)"
         sys.stderr.write(f"error: {masked(line)}{hint}\n")
-    if isinstance(error, ArgumentsInvalid):
+    if isinstance(error, InvalidArgumentsError):
         raise SystemExit(2)
 
 

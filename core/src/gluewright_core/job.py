@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gluewright_core import session as sessions
 from gluewright_core.arguments import CommandLine, Unknown, read_command_line
-from gluewright_core.errors import ArgumentsInvalid
+from gluewright_core.errors import InvalidArgumentsError
 from gluewright_core.explaining import described, explain_errors_in_one_line, frames
 from gluewright_core.logs import RunIdentity, logging_for
 from gluewright_core.progress import Meter, metering, watching_spark
@@ -95,7 +95,7 @@ class Job(Generic[A_co]):
             The step, to count rows with.
 
         Raises:
-            CountsDoNotAddUp: the step is over and its counts disagree.
+            CountMismatchError: the step is over and its counts disagree.
         """
         step = Step(name, changes_grain=changes_grain)
         self.summary.steps.append(step)
@@ -165,8 +165,8 @@ def run(
         The summary of a run that succeeded.
 
     Raises:
-        ArgumentsInvalid: before anything else happened.
-        CountsDoNotAddUp: a step lost or doubled rows.
+        InvalidArgumentsError: before anything else happened.
+        CountMismatchError: a step lost or doubled rows.
         BaseException: whatever ``main`` raised, unchanged. Leaving it by ``sys.exit(0)`` is success.
     """
     if argv is None:
@@ -256,7 +256,7 @@ def _identity(line: CommandLine[A], main: Main[A]) -> RunIdentity:
     attempt = int(glues["attempt"] or 0) if glues else 0
     run_id = line.options.run_id or (glues["run"] if glues else _new_id())
     if not _SAFE_ID.fullmatch(run_id):
-        raise ArgumentsInvalid(f"--run_id: given {run_id!r}, expected letters, digits, and . _ - after the first")
+        raise InvalidArgumentsError(f"--run_id: given {run_id!r}, expected letters, digits, and . _ - after the first")
     return RunIdentity(name, run_id, attempt)
 
 

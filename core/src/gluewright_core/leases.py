@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gluewright_core.effects import run_in_background
-from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError, StorageError
+from gluewright_core.errors import ConcurrentUpdateError, DocumentOverwrittenError, OutcomeUnknownError, StorageError
 from gluewright_core.state import Body, Document, Documents
 
 LEASE_SECONDS = 120.0
@@ -108,7 +108,7 @@ class Lease:
         """Take the lease, waiting for another holder for as long as the patience lasts.
 
         Raises:
-            ConcurrentUpdate: another holder has it; the message says who and until when.
+            ConcurrentUpdateError: another holder has it; the message says who and until when.
         """
         began = self._clock()
         seen, since = "", began
@@ -122,18 +122,18 @@ class Lease:
                 return
             left = self._patience - (self._clock() - began).total_seconds()
             if left <= 0:
-                raise ConcurrentUpdate(self._refusal(self._documents.read(self._name)))
+                raise ConcurrentUpdateError(self._refusal(self._documents.read(self._name)))
             time.sleep(min(left, 0.2))
 
     def require(self) -> None:
         """Make sure that the lease is held for at least half of its length, before the next protected step.
 
         Raises:
-            ConcurrentUpdate: the lease had expired and another has taken it, or may have: stop at once.
+            ConcurrentUpdateError: the lease had expired and another has taken it, or may have: stop at once.
         """
         with self._lock:
             if self._held is None:
-                raise ConcurrentUpdate(f"{self._name}: the lease is not held; acquire it first")
+                raise ConcurrentUpdateError(f"{self._name}: the lease is not held; acquire it first")
             if self._seconds_left(self._held) < self.seconds / 2:
                 self._renew()
 
@@ -141,18 +141,18 @@ class Lease:
         """Hold on for another full length.
 
         Raises:
-            ConcurrentUpdate: the lease had expired and another has taken it, or may have: stop at once.
+            ConcurrentUpdateError: the lease had expired and another has taken it, or may have: stop at once.
         """
         with self._lock:
             if self._held is None:
-                raise ConcurrentUpdate(f"{self._name}: the lease is not held; acquire it first")
+                raise ConcurrentUpdateError(f"{self._name}: the lease is not held; acquire it first")
             self._renew()
 
     def release(self) -> None:
         """Give the lease back; no error when it was lost."""
         with self._lock:
             if self._held is not None:
-                with suppress(ConcurrentUpdate, DocumentOverwrittenError, StorageError):
+                with suppress(ConcurrentUpdateError, DocumentOverwrittenError, StorageError):
                     free = self._documents.write(self._name, self._body(datetime.fromtimestamp(0, UTC)), expect=self._held)
                     if self._transient:
                         self._documents.remove(free)
@@ -163,7 +163,7 @@ class Lease:
         while not self._over.wait(self.seconds / 3):
             try:
                 self.renew()
-            except ConcurrentUpdate:
+            except ConcurrentUpdateError:
                 return
             except StorageError:
                 _log.warning("the lease %s was not renewed; trying again", self._name, exc_info=True)
@@ -171,20 +171,20 @@ class Lease:
     def _renew(self) -> None:
         try:
             self._hold(self._held)
-        except (ConcurrentUpdate, DocumentOverwrittenError):
+        except (ConcurrentUpdateError, DocumentOverwrittenError):
             # A renewal that got no answer may have been performed: then the document is still this lease's.
             found = self._documents.read(self._name)
             if found and found.body.get("token") == self._token and self._try_to_hold(found):
                 return
             self._held = None
-            raise ConcurrentUpdate(
+            raise ConcurrentUpdateError(
                 f"{self._name}: {self._holder} lost its lease to another writer; nothing more was applied"
             ) from None
 
     def _try_to_hold(self, found: Document | None) -> bool:
         try:
             self._hold(found)
-        except (ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError):
+        except (ConcurrentUpdateError, DocumentOverwrittenError, OutcomeUnknownError):
             return False  # another was faster, or perhaps not: the next look tells whose it is
         return True
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gluewright_core.conversion import Mismatch
+from gluewright_core.conversion import ConversionError
 from gluewright_core.parameters import Parameter
 
 LOCATION = object()
@@ -41,7 +41,7 @@ def check_location(value: Any, parameter: Parameter) -> None:
         parameter: its declaration.
 
     Raises:
-        Mismatch: says what was probably meant.
+        ConversionError: says what was probably meant.
     """
     marked = is_location(parameter)
     if isinstance(value, list):
@@ -56,9 +56,10 @@ def _check(value: Any, where: str, *, marked: bool) -> None:
         return
     text = value.strip() if marked else value
     if text.startswith("~/") or (marked and text == "~"):
-        raise Mismatch(f"a location without ~, which only a shell replaces: {Path.home()}{text[1:]}", repr(value), where)
+        expected = f"a location without ~, which only a shell replaces: {Path.home()}{text[1:]}"
+        raise ConversionError(expected, repr(value), where)
     if marked and (not text or _NO_BUCKET.fullmatch(text)):
-        raise Mismatch(f"a location such as {_EXAMPLES}", repr(value), where)
+        raise ConversionError(f"a location such as {_EXAMPLES}", repr(value), where)
     found = _FEW_SLASHES.fullmatch(text) or _MANY_SLASHES.fullmatch(text)
     if found and found[2] and " " not in found[2]:
-        raise Mismatch(f"a location; did you mean {found[1].lower()}://{found[2]}?", repr(value), where)
+        raise ConversionError(f"a location; did you mean {found[1].lower()}://{found[2]}?", repr(value), where)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from threading import Lock, get_ident
 from typing import Any, NoReturn, cast
 
-from gluewright_core.errors import SecretUnavailable
+from gluewright_core.errors import SecretUnavailableError
 
 FORMS = "secretsmanager:<name or ARN>[#<JSON key>], ssm:<parameter>, kms:<encrypted data key> or env:<VARIABLE>"
 _HIDDEN = "***"
@@ -64,7 +64,7 @@ class Secret:
             The value as text: for a JSON key that holds something else than text, its JSON.
 
         Raises:
-            SecretUnavailable: the secret is missing, may not be read, or has no such JSON key.
+            SecretUnavailableError: the secret is missing, may not be read, or has no such JSON key.
         """
         with self._lock:
             if self._value is None:
@@ -102,7 +102,7 @@ def masked(text: str) -> str:
 def _from_environment(variable: str) -> str:
     value = os.environ.get(variable)
     if value is None:
-        raise SecretUnavailable(f"env:{variable}: not set; set this environment variable for the driver")
+        raise SecretUnavailableError(f"env:{variable}: not set; set this environment variable for the driver")
     return value
 
 
@@ -111,7 +111,7 @@ def _from_secrets_manager(place: str) -> str:
     reference = f"secretsmanager:{place}"
     answer = _ask(reference, "secretsmanager", name, "get_secret_value", SecretId=name)
     if "SecretString" not in answer:
-        raise SecretUnavailable(f"{reference}: this secret is binary; store it as text")
+        raise SecretUnavailableError(f"{reference}: this secret is binary; store it as text")
     text = cast("str", answer["SecretString"])
     return _json_key(reference, text, key) if key else text
 
@@ -142,7 +142,7 @@ def _ask(reference: str, service: str, name: str, operation: str, **request: Any
         with _without_bodies():
             return cast("dict[str, Any]", getattr(client, operation)(**request))
     except (BotoCoreError, ClientError) as error:
-        raise SecretUnavailable(
+        raise SecretUnavailableError(
             f"{reference}: {error}; check the name, the Region, and that the job's role may read it"
         ) from error
 
@@ -180,7 +180,7 @@ def _json_key(reference: str, text: str, key: str) -> str:
 
 
 def _not_there(reference: str, why: str) -> NoReturn:
-    raise SecretUnavailable(f"{reference}: {why}")
+    raise SecretUnavailableError(f"{reference}: {why}")
 
 
 _READERS = {

@@ -2,7 +2,7 @@
 
 A document lies at ``_gluewright/<kind>/<name>.json`` below a storage's root. It carries a format, a number that grows by one
 with each write, the marks of its latest writers, and its body; anyone can read it. Two writers who read the same document:
-one wins, the other gets :class:`~gluewright_core.errors.ConcurrentUpdate` and nothing of it is written.
+one wins, the other gets :class:`~gluewright_core.errors.ConcurrentUpdateError` and nothing of it is written.
 
 A storage does not always answer: a write whose answer was lost may have been performed, and may be performed later. Each
 writer therefore leaves a random mark, and the next writers carry the latest marks along. A writer that got no answer, or a
@@ -32,11 +32,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gluewright_core.errors import (
-    ConcurrentUpdate,
+    ConcurrentUpdateError,
     DocumentOverwrittenError,
-    ObjectNotFound,
+    InvalidStateError,
+    ObjectNotFoundError,
     OutcomeUnknownError,
-    StateInvalid,
 )
 from gluewright_core.storage import ABSENT, Storage
 from gluewright_core.storage.conditions import require_conditional_writes
@@ -103,16 +103,16 @@ class Documents:
         """Read a document; None when there is none.
 
         Raises:
-            StateInvalid: it is not a document of this format.
+            InvalidStateError: it is not a document of this format.
         """
         try:
             raw, version = self._storage.read(self._key(name))
-        except ObjectNotFound:
+        except ObjectNotFoundError:
             return None
         with self.parsing(name):
             envelope = json.loads(raw)
             if envelope["format"] > FORMAT:
-                raise StateInvalid(
+                raise InvalidStateError(
                     f"{self.uri_of(name)} has format {envelope['format']}, this version reads up to {FORMAT}; "
                     "update gluewright"
                 )
@@ -133,7 +133,7 @@ class Documents:
             The document as written.
 
         Raises:
-            ConcurrentUpdate: another writer was first; nothing was written, and nothing will be.
+            ConcurrentUpdateError: another writer was first; nothing was written, and nothing will be.
             DocumentOverwrittenError: it was written, and another writer has written it again since.
             OutcomeUnknownError: the storage does not say whether it was written.
         """
@@ -150,7 +150,7 @@ class Documents:
             try:
                 version = self._storage.write(self._key(name), raw, expect=expect.version if expect else ABSENT)
                 return Document(name, body, number, version, marks)
-            except (ConcurrentUpdate, OutcomeUnknownError) as error:
+            except (ConcurrentUpdateError, OutcomeUnknownError) as error:
                 doubt = error
             found = self._read_or_none(name, doubt)
             if found and found.marks[-1:] == (mark,):
@@ -180,7 +180,7 @@ class Documents:
             ) from doubt
         if was_mine:
             raise DocumentOverwrittenError(f"{self.uri_of(name)} was written, and another writer has written it since")
-        raise ConcurrentUpdate(f"{self.uri_of(name)} was written by another writer at the same time; read it again")
+        raise ConcurrentUpdateError(f"{self.uri_of(name)} was written by another writer at the same time; read it again")
 
     def update(self, name: str, change: Callable[[Body | None], Body], *, attempts: int = 10) -> Document:
         """Read, change and write a document, again when another writer was faster.
@@ -194,11 +194,11 @@ class Documents:
             The document as written, or as another writer has written it after this one.
 
         Raises:
-            ConcurrentUpdate: another writer was faster every time.
+            ConcurrentUpdateError: another writer was faster every time.
             OutcomeUnknownError: the storage does not say whether it was written.
         """
         for _ in range(attempts - 1):
-            with suppress(ConcurrentUpdate):
+            with suppress(ConcurrentUpdateError):
                 return self._update_once(name, change)
         return self._update_once(name, change)
 
@@ -221,18 +221,18 @@ class Documents:
             document: as it was read or written.
 
         Raises:
-            ConcurrentUpdate: another writer has written it since. Nothing was removed.
+            ConcurrentUpdateError: another writer has written it since. Nothing was removed.
         """
         self._storage.delete_version(self._key(document.name), document.version)
 
     @contextmanager
     def parsing(self, name: str) -> Iterator[None]:
-        """Raise StateInvalid, with the document's URI, for whatever is missing or of another type in its content."""
+        """Raise InvalidStateError, with the document's URI, for whatever is missing or of another type in its content."""
         try:
             yield
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise StateInvalid(
+            raise InvalidStateError(
                 f"{self.uri_of(name)} is not a gluewright document ({what}); restore it from a backup"
             ) from error
 

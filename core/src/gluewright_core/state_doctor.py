@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gluewright_core.errors import StateInvalid
+from gluewright_core.errors import InvalidStateError
 from gluewright_core.leases import holder_of, utc_now
 from gluewright_core.state import Documents
 from gluewright_core.storage import Storage
@@ -29,7 +29,7 @@ def examine_state(storage: Storage) -> Iterator[str]:
             continue
         try:
             found = Documents(storage, kind).read(name)
-        except StateInvalid as error:
+        except InvalidStateError as error:
             yield str(error)
             continue
         if found and kind == "leases" and (holder := holder_of(found, utc_now())):

@@ -1,7 +1,7 @@
 """What a run did with its rows: steps with counts that add up, as a table and as JSON.
 
 A step reads rows and lets each end somewhere: written, quarantined, or ignored for a reason. If it counted what it read and
-also where rows ended, the figures have to agree, else the run fails with `CountsDoNotAddUp`: rows would be lost or doubled
+also where rows ended, the figures have to agree, else the run fails with `CountMismatchError`: rows would be lost or doubled
 silently. A step that only reads or only writes has nothing to add up, and one that changes what a row stands for (an
 aggregation, an explode) is declared with ``changes_grain``.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from gluewright_core.errors import CountsDoNotAddUp
+from gluewright_core.errors import CountMismatchError
 from gluewright_core.logs import RunIdentity
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Step:
         """Compare what was read with where it ended, if both were counted and are known.
 
         Raises:
-            CountsDoNotAddUp: names the step and its figures.
+            CountMismatchError: names the step and its figures.
         """
         known = dict(self._plain)
         outcomes = {name: rows for name, rows in known.items() if name != "read"}
@@ -153,7 +153,7 @@ class Step:
             return
         if known["read"] != sum(outcomes.values()):
             parts = " + ".join(f"{rows:,} {name.replace(_IGNORED, 'ignored as ')}" for name, rows in outcomes.items())
-            raise CountsDoNotAddUp(
+            raise CountMismatchError(
                 f"step {self.name!r}: {known['read']:,} rows read, but {parts} = {sum(outcomes.values()):,}. Rows were lost "
                 "or doubled, or an outcome is not counted; if the step changes what a row is, declare changes_grain=True"
             )
@@ -195,7 +195,7 @@ class RunSummary:
         """Check every step's counts.
 
         Raises:
-            CountsDoNotAddUp: a step's figures disagree.
+            CountMismatchError: a step's figures disagree.
         """
         for step in self.steps:
             step.check()

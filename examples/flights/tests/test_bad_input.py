@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from gluewright_core.errors import LandingError, StorageDenied, StorageFull
-from gluewright_core.schema.conform import ContractBroken
+from gluewright_core.errors import LandingError, StorageDeniedError, StorageFullError
+from gluewright_core.schema.conform import ContractViolationError
 from gluewright_flights import landing
 from gluewright_flights.flights import HEADER
-from gluewright_flights.zone import LandingInvalid
+from gluewright_flights.zone import InvalidLandingError
 from gluewright_testing.aws import fake_environment
 from gluewright_testing.sharing import once
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_named_and_the_tables_stay_as_they_were(new_world
     for name, (spoil, more, said) in BAD.items():
         spoiled = replace(new_world(last="2013-01-02"), database=world.database, tables=world.tables)
         spoil(spoiled)
-        with pytest.raises((LandingInvalid, LandingError, ContractBroken), match=said) as told:
+        with pytest.raises((InvalidLandingError, LandingError, ContractViolationError), match=said) as told:
             spoiled.run(*more)
             pytest.fail(f"{name} was accepted")
         assert "\n\tat " not in str(told.value), name
@@ -146,7 +146,7 @@ def test_a_full_disk_is_told_and_the_tables_stay_as_they_were(new_world, left):
         disk = os.statvfs(world.tables)
         ballast.write_bytes(b"x" * (disk.f_bavail * disk.f_frsize - left))
 
-        with pytest.raises(StorageFull, match="full.*free space or choose another place, then run again"):
+        with pytest.raises(StorageFullError, match="full.*free space or choose another place, then run again"):
             world.run()
 
         assert (world.every_row(), world.partitions()) == (rows, files)
@@ -164,7 +164,7 @@ def test_a_read_only_target_is_told_and_the_tables_stay_as_they_were(new_world, 
         world.put("2013-01-02", *quarantined)
         subprocess.run(["mount", "-o", "remount,ro", str(world.tables)], check=True)
 
-        with pytest.raises(StorageDenied, match="may not be (read or )?written.*check"):
+        with pytest.raises(StorageDeniedError, match="may not be (read or )?written.*check"):
             world.run()
 
         assert (world.every_row(), world.partitions()) == (rows, files)

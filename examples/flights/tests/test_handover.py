@@ -10,7 +10,7 @@ from base64 import b64encode
 import pytest
 from pyspark.sql import functions as F
 
-from gluewright_flights.handover import PLANES, SharingRefused
+from gluewright_flights.handover import PLANES, SharingRefusedError
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.sharing import once
 
@@ -73,7 +73,7 @@ def test_a_month_is_handed_over_as_one_file_with_its_control_file_and_again_the_
 def test_a_key_that_is_too_short_ends_the_run_before_anything_is_published(new_world, monkeypatch):
     monkeypatch.setenv("SHARE_KEY", b64encode(b"short").decode())
     world = new_world(last="2013-01-01")
-    with pytest.raises(SharingRefused, match="32") as refusal:
+    with pytest.raises(SharingRefusedError, match="32") as refusal:
         world.run("--share_key=env:SHARE_KEY")
     assert "short" not in str(refusal.value).replace("shorter", "")
     assert not world.spark.catalog.databaseExists(world.database)

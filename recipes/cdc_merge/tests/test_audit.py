@@ -4,7 +4,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from gluewright_cdc_merge import audit, plain
-from gluewright_cdc_merge.audit import AuditUnsupported
+from gluewright_cdc_merge.audit import UnsupportedAuditError
 
 IN_ORDER = [("u", 1, "a", 1, 10), ("u", 2, "a", 1, 11), ("u", 1, "b", 2, 12), ("d", 2, None, 2, 13), ("u", 1, "b", 3, 14)]
 ODD = [
@@ -35,5 +35,5 @@ def test_gaps_and_regressions_are_looked_for_only_where_the_feed_can_tell(spark)
     unordered = changes(spark, ODD).drop("_arrival")
     assert findings(audit(unordered)) == [(3, "tie", 5, 5)]
     pair = unordered.withColumn("sequence", F.struct("sequence.*", F.lit(1).alias("second")))
-    with pytest.raises(AuditUnsupported, match="leave step out"):
+    with pytest.raises(UnsupportedAuditError, match="leave step out"):
         audit(pair, step=1)

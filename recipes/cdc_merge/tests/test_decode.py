@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 
 import pytest
 
-from gluewright_cdc_merge.decode import Decoded, FeedUnsupported, debezium, debezium_flattened, dms, plain
+from gluewright_cdc_merge.decode import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
 
 UNAVAILABLE = "__debezium_unavailable_value"
 ENCODED = base64.b64encode(UNAVAILABLE.encode()).decode()
@@ -503,13 +503,13 @@ def test_quarantine_withholds_what_is_tagged_pii(spark):
 def test_a_feed_that_cannot_be_decoded_as_asked_is_refused_by_name(spark):
     records = texts(spark, [])
     columns = schema(spark, "id int, where struct<x: int>")
-    with pytest.raises(FeedUnsupported, match="column where: a string cannot be decoded to struct<x:int>"):
+    with pytest.raises(UnsupportedFeedError, match="column where: a string cannot be decoded to struct<x:int>"):
         debezium(records, columns, ["id"])
-    with pytest.raises(FeedUnsupported, match="the records have no column payload"):
+    with pytest.raises(UnsupportedFeedError, match="the records have no column payload"):
         debezium(records, schema(spark, "id int"), ["id"], value="payload")
-    with pytest.raises(FeedUnsupported, match="the key nr is not among the columns"):
+    with pytest.raises(UnsupportedFeedError, match="the key nr is not among the columns"):
         debezium(records, schema(spark, "id int"), ["nr"])
-    with pytest.raises(FeedUnsupported, match="sequence_by"):
+    with pytest.raises(UnsupportedFeedError, match="sequence_by"):
         debezium_flattened(spark.createDataFrame([], "id int, __op string"), schema(spark, "id int"), ["id"])
 
 

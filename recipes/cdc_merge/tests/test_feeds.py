@@ -13,11 +13,11 @@ from gluewright_cdc_merge.decode import Decoded, dms, plain
 from gluewright_cdc_merge.dms_order import list_files, number_lines, order_by
 from gluewright_cdc_merge.files import read_csv
 from gluewright_cdc_merge.job import Arguments, main
-from gluewright_cdc_merge.preflight import TargetNotFoundError
-from gluewright_cdc_merge.publish import TiesError
-from gluewright_cdc_merge.report import TooManyQuarantined
+from gluewright_cdc_merge.job.preflight import TargetNotFoundError
+from gluewright_cdc_merge.job.publish import TiesError
+from gluewright_cdc_merge.job.report import TooManyQuarantinedError
 from gluewright_cdc_merge.ties import quarantine_ties
-from gluewright_core.errors import ArgumentsInvalid
+from gluewright_core.errors import InvalidArgumentsError
 from gluewright_core.job import run
 from gluewright_testing.sharing import in_turn
 
@@ -255,7 +255,7 @@ def test_fields_become_columns_if_the_contract_lets_new_ones_in(spark, feed, tmp
 def test_a_feed_whose_values_cannot_be_read_is_refused_before_anything_is_published(spark, feed):
     good = [json.dumps(row(n, id=n, amount="1.50")) for n in range(9)]
     feed.write("1.json", *good, json.dumps(row(9, id=9, amount="AJY=")))
-    with pytest.raises(TooManyQuarantined, match=r"1 of 10 records.*5.00%: 1 times amount: it is no decimal\(10,2\)"):
+    with pytest.raises(TooManyQuarantinedError, match=r"1 of 10 records.*5.00%: 1 times amount: it is no decimal\(10,2\)"):
         feed.merge("debezium-flattened-json", f"--max_quarantine_share={Arguments.max_quarantine_share}")
     assert not spark.catalog.tableExists(feed.target)
     assert not spark.catalog.tableExists(f"{feed.target}_quarantine")
@@ -278,10 +278,10 @@ def test_wrong_arguments_are_one_line_before_anything_is_read(spark, feed, monke
     }
     began = time.monotonic()
     for more, expected in cases.items():
-        with pytest.raises(ArgumentsInvalid, match=expected) as raised:
+        with pytest.raises(InvalidArgumentsError, match=expected) as raised:
             feed.merge("dms-csv", *more)
         assert more[0].startswith("--columns=id") or "\n" not in str(raised.value)
-    with pytest.raises(ArgumentsInvalid, match="--sequence_by: not given"):
+    with pytest.raises(InvalidArgumentsError, match="--sequence_by: not given"):
         feed.merge("plain-parquet")
     assert time.monotonic() - began < 5
     with pytest.raises(TargetNotFoundError, match="the catalog has no database nowhere"):

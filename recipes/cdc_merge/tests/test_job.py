@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from gluewright_cdc_merge.decode import FeedUnsupported
+from gluewright_cdc_merge.decode import UnsupportedFeedError
 from gluewright_cdc_merge.job import Arguments, main
-from gluewright_cdc_merge.report import SeveralTables, TooManyQuarantined
+from gluewright_cdc_merge.job.report import SeveralTablesError, TooManyQuarantinedError
 from gluewright_core.job import run
 from gluewright_testing.compare import assert_same_rows
 
@@ -65,7 +65,7 @@ def test_debezium_files_become_the_table_and_again_change_nothing(spark, catalog
     assert_same_rows(spark.table(table).select("id", "name", "city"), [(1, "Ada", "Rome")])
     (problem,) = spark.table(f"{table}_quarantine").select("problems").distinct().collect()
     assert "JSON" in problem["problems"][0]["reason"]
-    with pytest.raises(TooManyQuarantined, match="1 of 7 records"):
+    with pytest.raises(TooManyQuarantinedError, match="1 of 7 records"):
         run(main, Arguments, argv=arguments("debezium-json", "--max_quarantine_share=0.1"))
 
 
@@ -106,7 +106,7 @@ def test_each_dms_file_is_read_by_its_own_header(spark, catalog, tmp_path, argum
 
 def test_files_that_have_no_header_are_not_read_as_if_they_had(tmp_path, arguments):
     written(tmp_path / "feed", a=["id,name,at", "1,Ada,2026-01-01"], b=["I,1,Ada,2026-01-01"])
-    with pytest.raises(FeedUnsupported, match="no headers that name id.*file_columns"):
+    with pytest.raises(UnsupportedFeedError, match="no headers that name id.*file_columns"):
         run(main, Arguments, argv=arguments("dms-csv", "--sequence_by=at"))
 
 
@@ -126,7 +126,7 @@ def test_changes_of_several_tables_are_told_apart_or_refused(spark, catalog, tmp
 
     lines = [of("customers", 1, id=1, name="Ada"), of("orders", 2, id=1, name="a chair")]
     (tmp_path / "feed" / "1.json").write_text("\n".join(lines))
-    with pytest.raises(SeveralTables, match="public.customers, public.orders"):
+    with pytest.raises(SeveralTablesError, match="public.customers, public.orders"):
         run(main, Arguments, argv=arguments("debezium-json"))
     again = run(main, Arguments, argv=arguments("debezium-json", "--source_tables=public.customers")).steps[0].counts()
     assert again == {"read": 2, "written": 1, "quarantined": 0, "ignored": {"no change": 1}}

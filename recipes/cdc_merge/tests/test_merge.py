@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gluewright_cdc_merge.job.publish import open_target
 from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
-from gluewright_cdc_merge.publish import open_target
 from gluewright_testing.sharing import in_turn, shared
 
 COLUMNS = ["name", "amount"]

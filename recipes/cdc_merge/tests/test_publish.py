@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gluewright_cdc_merge.publish import open_target
+from gluewright_cdc_merge.job.publish import open_target
 from gluewright_core import leases
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdateError
 from gluewright_core.tables import ALL
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.sharing import in_turn, shared
@@ -126,7 +126,7 @@ def test_of_two_merges_at_once_one_is_refused_and_loses_nothing_when_run_again(s
         return found
 
     monkeypatch.setattr(type(orders.tombstones), "begin", begin_then_rival)
-    with pytest.raises(ConcurrentUpdate):
+    with pytest.raises(ConcurrentUpdateError):
         orders.merge(changes(spark, *THEN), run="run-2", now=NOW)
     orders.merge(changes(spark, *THEN), run="run-2", now=NOW)
     assert rows(orders) == sorted([*AFTER, (9, "rival", "mon")])

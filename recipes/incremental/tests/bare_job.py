@@ -1,8 +1,8 @@
-"""What a job does that has this heart as a file, and nothing else of ours."""
+"""What a job does that has this recipe's folder as a package of its own, and nothing else of the project."""
 
 
-def main(spark, folder, ledger):
-    old, new = ledger.SourceObject("dt=1/a.csv", "v1", 3), ledger.SourceObject("dt=2/a.csv", "v1", 5)
-    found = ledger.compare([old, new], {old.key: old})
-    assert ledger.take(found, ledger.Limits()) == [ledger.change(None, new)]
-    assert ledger.digest([old, new]) == ledger.digest([old]) + ledger.digest([new])
+def main(spark, folder, recipe):
+    old, new = recipe.SourceObject("dt=1/a.csv", "v1", 3), recipe.SourceObject("dt=2/a.csv", "v1", 5)
+    found = recipe.compare([old, new], {old.key: old})
+    assert [change.now for change in recipe.take(found, recipe.Limits())] == [new]
+    assert recipe.digest([old, new]) == recipe.digest([old]) + recipe.digest([new])

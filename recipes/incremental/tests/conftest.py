@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gluewright_core.effects import effect
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
 from gluewright_incremental.ledger import Limits
 from gluewright_testing.memory import MemoryStorage
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gluewright_core import state
-from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError
+from gluewright_core.errors import ConcurrentUpdateError, DocumentOverwrittenError, OutcomeUnknownError
 from gluewright_core.storage import ABSENT
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
 from gluewright_testing.interleavings import Fault, explore
 from gluewright_testing.killpoints import Killed
 from gluewright_testing.memory import MemoryStorage
@@ -29,7 +29,7 @@ def run(world, hours):
             rows = json.dumps([(each.key, each.version) for each in batch.objects]).encode()
             try:
                 world.write(f"_sink/{batch.id}", rows, expect=ABSENT)
-            except ConcurrentUpdate:
+            except ConcurrentUpdateError:
                 assert world.read(f"_sink/{batch.id}")[0] == rows
     return bool(batch)
 
@@ -44,7 +44,7 @@ def make_world():
 
 
 def check(world, outcome):
-    expected = (ConcurrentUpdate, DocumentOverwrittenError, OutcomeUnknownError, Killed)
+    expected = (ConcurrentUpdateError, DocumentOverwrittenError, OutcomeUnknownError, Killed)
     assert all(isinstance(error, expected) for error in outcome.errors.values()), outcome.errors
     hours = 10
     while run(world, hours):

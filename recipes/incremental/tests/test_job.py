@@ -11,10 +11,10 @@ from gluewright_core import leases
 from gluewright_core.job import run
 from gluewright_core.tables import TableSpec, open_table
 from gluewright_incremental import job
-from gluewright_incremental.__main__ import main as command
-from gluewright_incremental.incremental import Incremental
-from gluewright_incremental.job import Arguments, NothingRead, main
-from gluewright_incremental.queue import Message
+from gluewright_incremental.job import Arguments, NothingReadError, main
+from gluewright_incremental.job.admin.__main__ import main as command
+from gluewright_incremental.job.incremental import Incremental
+from gluewright_incremental.job.notifications import Message
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.sharing import in_turn, shared
@@ -127,7 +127,7 @@ def test_a_record_that_does_not_fit_fails_the_run_and_it_is_read_when_mended(spa
         with pytest.raises(Exception, match="MALFORMED|FAILFAST"):
             landing.run()
     landing.put("dt=2013-02-01/a.csv", "UA,1")
-    with pytest.raises(NothingRead, match="1 have another content"):
+    with pytest.raises(NothingReadError, match="1 have another content"):
         landing.run()
     assert landing.command("mark", "--dropped", "--why=the file was mended") == 0
     landing.run()
@@ -174,7 +174,7 @@ def test_wrong_commands_say_what_to_do(landing, capsys):
     assert landing.command("show") == 0
     assert landing.command("show", "--name=source") == 0
     assert '"objects": 1' in capsys.readouterr().out
-    with pytest.raises(NothingRead, match="max_files is 0"):
+    with pytest.raises(NothingReadError, match="max_files is 0"):
         landing.run("--max_files=0")
 
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from gluewright_incremental import (
     Digest,
+    InvalidLimitsError,
     Limits,
-    LimitsInvalid,
-    ObjectsGone,
-    ObjectsRewritten,
-    PartitionUnreadable,
+    ObjectsDeletedError,
+    ObjectsRewrittenError,
     Range,
     SourceObject,
+    UnreadablePartitionError,
     compare,
     digest,
     partition_of,
@@ -84,9 +84,9 @@ B2 = B._replace(version="v2", size=5)
 def test_a_listing_is_compared_by_key_version_and_size():
     found = compare([B2, C], {each.key: each for each in (A, B)})
     assert (found.new, found.rewritten, found.gone) == ([C], [(B, B2)], [A])
-    with pytest.raises(ObjectsGone, match=r"1 objects \(10 bytes\) .* dt=2013-02-01/x.csv"):
+    with pytest.raises(ObjectsDeletedError, match=r"1 objects \(10 bytes\) .* dt=2013-02-01/x.csv"):
         take(found, Limits())
-    with pytest.raises(ObjectsRewritten, match="dt=2013-02-02/x.csv; say rewritten=again"):
+    with pytest.raises(ObjectsRewrittenError, match="dt=2013-02-02/x.csv; say rewritten=again"):
         take(found, Limits(), gone="ignore", rewritten="fail")
     assert [each.now for each in take(found, Limits(), gone="ignore")] == [B2, C]
     assert [each.now for each in take(found, Limits(), gone="ignore", rewritten="ignore")] == [C]
@@ -113,7 +113,7 @@ def test_a_batch_takes_the_first_objects_within_its_limits(limits, expected):
 
 @pytest.mark.parametrize("wrong", [{"max_files": 0}, {"max_bytes": -1}, {"first": "dt=2", "last": "dt=1"}])
 def test_limits_that_contradict_each_other_are_refused(wrong):
-    with pytest.raises(LimitsInvalid):
+    with pytest.raises(InvalidLimitsError):
         Limits(**wrong)
 
 
@@ -129,5 +129,5 @@ def test_partitions_are_read_from_folders():
     assert partition_of("in/2013/") == partition_of("x=1.csv") == {}
     assert partition_of("dt=__HIVE_DEFAULT_PARTITION__/") == {"dt": None}
     for wrong in ("dt=/", "in/=1/"):
-        with pytest.raises(PartitionUnreadable, match=wrong):
+        with pytest.raises(UnreadablePartitionError, match=wrong):
             partition_of(wrong)

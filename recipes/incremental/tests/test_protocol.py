@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from gluewright_core.errors import ConcurrentUpdate, StateInvalid
-from gluewright_incremental import LimitsInvalid, ObjectsGone, ObjectsRewritten
-from gluewright_incremental.by_hand import ByHandRefused, Note, decide, difference, mark, reset, rewind, set_to
-from gluewright_incremental.document import LedgerInvalid
-from gluewright_incremental.incremental import Incremental
+from gluewright_core.errors import ConcurrentUpdateError, InvalidStateError
+from gluewright_incremental import InvalidLimitsError, ObjectsDeletedError, ObjectsRewrittenError
+from gluewright_incremental.job.admin import AdminRefusedError, Note, decide, difference, mark, reset, rewind, set_to
+from gluewright_incremental.job.incremental import Incremental
+from gluewright_incremental.job.source_state import InvalidLedgerError
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.sharing import once, shared
 
@@ -96,8 +96,8 @@ def test_a_dead_run_is_followed_by_the_same_batch_whatever_came_since(world):
 
 
 @pytest.mark.parametrize(("change", "error", "said"), [
-    (lambda world: world.source.delete(days(2)), ObjectsGone, "1 of its 2 objects are gone"),
-    (lambda world: world.put(*days(2)), ObjectsRewritten, "1 have another content"),
+    (lambda world: world.source.delete(days(2)), ObjectsDeletedError, "1 of its 2 objects are gone"),
+    (lambda world: world.put(*days(2)), ObjectsRewrittenError, "1 have another content"),
 ])  # fmt: skip
 def test_an_open_batch_whose_objects_changed_is_an_error_until_it_is_decided(world, change, error, said):
     world.put(*days(1, 2))
@@ -110,7 +110,7 @@ def test_an_open_batch_whose_objects_changed_is_an_error_until_it_is_decided(wor
             world.run()
     assert "mark --dropped" in str(refused.value)
     assert world.state.read(DOCUMENT) == before
-    with pytest.raises(ByHandRefused, match=f"batch {batch.id} is open"):
+    with pytest.raises(AdminRefusedError, match=f"batch {batch.id} is open"):
         rewind(world.incremental(), 0, NOTE)
     decide(world.incremental(), NOTE, published=False)
     assert world.run().number > batch.number
@@ -121,7 +121,7 @@ def test_of_two_runs_at_once_the_second_is_told(world):
     world.put(*days(1))
 
     def second():
-        with pytest.raises(ConcurrentUpdate, match="is held by .* until"):
+        with pytest.raises(ConcurrentUpdateError, match="is held by .* until"):
             world.run()
 
     world.run(second)
@@ -137,7 +137,7 @@ def test_a_run_that_slept_through_its_lease_neither_loses_nor_doubles_rows(world
         world.put(*days(2))
         world.run()
 
-    with pytest.raises(ConcurrentUpdate, match="not open any more"):
+    with pytest.raises(ConcurrentUpdateError, match="not open any more"):
         world.run(slept)
     assert world.rows() == world.objects()
 
@@ -151,7 +151,7 @@ def test_the_lease_is_kept_however_long_the_body_takes(make_world):
     with slow.batch() as batch:
         time.sleep(1)
         second = Incremental(world.source, consumer="flights", state=world.state, patience=0)
-        with pytest.raises(ConcurrentUpdate), second.batch():
+        with pytest.raises(ConcurrentUpdateError), second.batch():
             pass
     assert batch.number == 1
 
@@ -208,7 +208,7 @@ def test_a_source_that_shrinks_is_told_and_the_ledger_stays(make_world):
     world = filled(make_world)
     world.source.delete(days(1, 5))
     before = world.state.read(DOCUMENT)
-    with pytest.raises(ObjectsGone, match=r"2 objects .* are not in the source any more"):
+    with pytest.raises(ObjectsDeletedError, match=r"2 objects .* are not in the source any more"):
         world.run(full=True)
     assert world.state.read(DOCUMENT) == before
     world.put(*days(6))
@@ -267,13 +267,13 @@ def test_what_cannot_be_read_again_is_not_forgotten(make_world):
         lambda **more: rewind(world.incremental(), 2, NOTE, **more),
         lambda **more: reset(world.incremental(), NOTE, **more),
     ):
-        with pytest.raises(ByHandRefused, match="dt=2013-02-04/a.csv; their rows would be taken"):
+        with pytest.raises(AdminRefusedError, match="dt=2013-02-04/a.csv; their rows would be taken"):
             change()
     assert rewind(world.incremental(), 4, NOTE).objects == 1
     assert rewind(world.incremental(), 2, NOTE, accept_loss=True).objects == 2
-    with pytest.raises(ByHandRefused, match="there is no batch 99"):
+    with pytest.raises(AdminRefusedError, match="there is no batch 99"):
         rewind(world.incremental(), 99, NOTE)
-    with pytest.raises(ByHandRefused, match="say who"):
+    with pytest.raises(AdminRefusedError, match="say who"):
         Note("me", " ")
 
 
@@ -288,10 +288,14 @@ def test_a_rewind_past_a_rewind_forgets_what_was_read_since(make_world):
 
 
 @pytest.mark.parametrize(("broken", "error", "said"), [
-    (lambda body: "{", StateInvalid, "is not a gluewright document"),
-    (lambda body: json.dumps({**body, "format": 99}), StateInvalid, "has format 99"),
-    (lambda body: json.dumps({**body, "body": {**body["body"], "ledger": 99}}), LedgerInvalid, "ledger of format 99"),
-    (lambda body: json.dumps({**body, "body": {**body["body"], "sources": {"source": {}}}}), LedgerInvalid, "is no ledger"),
+    (lambda body: "{", InvalidStateError, "is not a gluewright document"),
+    (lambda body: json.dumps({**body, "format": 99}), InvalidStateError, "has format 99"),
+    (lambda body: json.dumps({**body, "body": {**body["body"], "ledger": 99}}), InvalidLedgerError, "ledger of format 99"),
+    (
+            lambda body: json.dumps({**body, "body": {**body["body"], "sources": {"source": {}}}}),
+            InvalidLedgerError,
+            "is no ledger",
+        ),
 ])  # fmt: skip
 def test_a_ledger_that_cannot_be_read_is_an_error_and_stays(world, broken, error, said):
     world.put(*days(1))
@@ -306,11 +310,11 @@ def test_a_ledger_that_cannot_be_read_is_an_error_and_stays(world, broken, error
 def test_another_source_or_depth_under_the_same_name_is_refused(world):
     world.put(*days(1))
     world.run()
-    with pytest.raises(LedgerInvalid, match="asked for memory://source with depth 2; give another name"):
+    with pytest.raises(InvalidLedgerError, match="asked for memory://source with depth 2; give another name"):
         world.incremental(depth=2).plan()
-    with pytest.raises(LedgerInvalid, match="consumer 'a/b'"):
+    with pytest.raises(InvalidLedgerError, match="consumer 'a/b'"):
         Incremental(world.source, consumer="a/b", state=world.state)
-    with pytest.raises(LimitsInvalid, match="close_after is 0"):
+    with pytest.raises(InvalidLimitsError, match="close_after is 0"):
         world.incremental(close_after=0)
 
 
@@ -319,7 +323,7 @@ def test_a_broken_side_object_is_named(world):
     world.run()
     segment = world.incremental().section().segments[0]
     world.state.write(f"_gluewright/ledgers/flights/source/{segment}", b"x")
-    with pytest.raises(LedgerInvalid, match=segment):
+    with pytest.raises(InvalidLedgerError, match=segment):
         world.run()
 
 
@@ -328,7 +332,7 @@ def test_a_ledger_that_was_deleted_is_not_begun_anew(world):
     world.run()
     world.state.delete([DOCUMENT])
     world.put(*days(2))
-    with pytest.raises(LedgerInvalid, match=r"batches of it were read \(_gluewright/ledgers/flights/source/batches/0"):
+    with pytest.raises(InvalidLedgerError, match=r"batches of it were read \(_gluewright/ledgers/flights/source/batches/0"):
         world.run()
     assert len(world.sink) == 1
 

@@ -6,9 +6,9 @@ import boto3
 import pytest
 
 from gluewright_core.storage import open_storage
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
+from gluewright_incremental.job.notifications import ObjectQueue, UnreadableMessageError
 from gluewright_incremental.ledger import Limits
-from gluewright_incremental.queue import MessageUnreadable, ObjectQueue
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
 from gluewright_testing.sharing import once, shared
@@ -73,12 +73,12 @@ def test_a_message_that_cannot_be_understood_stays_and_is_told(aws):
     for wrong, said in [({"hello": 1}, "no notification"), ([], "no notification")]:
         world = World()
         world.tell(wrong)
-        with pytest.raises(MessageUnreadable, match=said):
+        with pytest.raises(UnreadableMessageError, match=said):
             world.run()
         assert world.waiting() == 1
     world.sqs.purge_queue(QueueUrl=world.url)
     world.tell({"Records": [world.event("in/a", bucket="other")]})
-    with pytest.raises(MessageUnreadable, match="notifications of bucket other"):
+    with pytest.raises(UnreadableMessageError, match="notifications of bucket other"):
         world.run()
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdateError
 from gluewright_core.job import run
-from gluewright_incremental import rows_job
-from gluewright_incremental.__main__ import main as command
-from gluewright_incremental.rows import CursorInvalid, IncrementalRows
-from gluewright_incremental.watermark import WatermarkInvalid
+from gluewright_incremental.job import rows_job
+from gluewright_incremental.job.admin.__main__ import main as command
+from gluewright_incremental.job.rows import IncrementalRows, InvalidCursorError
+from gluewright_incremental.job.watermark import InvalidWatermarkError
 from gluewright_testing.jars import jars
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.memory import MemoryStorage
@@ -121,7 +121,7 @@ def test_ranges_follow_each_other_and_a_replay_reads_the_same(source):
     source.put((4, "2013-02-01 11:00:00.000003+00"))
     with source.incremental().batch() as batch:
         assert (batch.id, batch.replayed, [row.id for row in batch.read().collect()]) == (dead.id, True, [3])
-        with pytest.raises(ConcurrentUpdate), source.incremental().batch():
+        with pytest.raises(ConcurrentUpdateError), source.incremental().batch():
             pass
     assert source.run() == [4]
 
@@ -188,17 +188,17 @@ def test_wrong_cursors_are_told(source):
         ({"cursor": ["at; DROP TABLE orders"]}, "plain names"),
         ({"lag": timedelta(hours=1)}, "say by which key"),
     ]:
-        with pytest.raises(CursorInvalid, match=said):
+        with pytest.raises(InvalidCursorError, match=said):
             source.run(**settings)
     source.put((1, None), (2, "2013-02-01+00"))
-    with pytest.raises(CursorInvalid, match="1 rows have NULL in at"):
+    with pytest.raises(InvalidCursorError, match="1 rows have NULL in at"):
         source.run()
     assert source.run(null_cursor="ignore") == [2]
-    with pytest.raises(WatermarkInvalid, match="is of .'at'., asked for .'id'."):
+    with pytest.raises(InvalidWatermarkError, match="is of .'at'., asked for .'id'."):
         source.run(cursor=["id"])
-    with pytest.raises(CursorInvalid, match="does not fit at"):
+    with pytest.raises(InvalidCursorError, match="does not fit at"):
         source.run(lag=3, key=["id"], null_cursor="ignore", name="other")
-    with pytest.raises(WatermarkInvalid, match="say who"):
+    with pytest.raises(InvalidWatermarkError, match="say who"):
         source.incremental().watermark.set_to(["2013-02-02"], who="me", why="")
 
 
@@ -259,5 +259,5 @@ def test_the_job_appends_each_range_to_a_table(spark, source, catalog, tmp_path,
     found = spark.table(target)
     assert sorted(row.id for row in found.collect()) == [1, 2, 3]
     assert found.select("batch").distinct().count() == 2
-    with pytest.raises(rows_job.LagAmbiguous, match="not both"):
+    with pytest.raises(rows_job.AmbiguousLagError, match="not both"):
         append("--lag_seconds=3600", "--lag=1")

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdateError
 from gluewright_core.storage import open_storage
-from gluewright_incremental.incremental import Incremental
+from gluewright_incremental.job.incremental import Incremental
 from gluewright_testing.aws import ENDPOINT_OVERRIDE
 from gluewright_testing.sharing import once
 
@@ -54,5 +54,5 @@ def test_each_object_is_read_once_and_late_ones_are_found(s3_server):
 
     source.write("dt=5/a", b"5")
     incremental = Incremental(source, consumer="c", state="s3://warehouse/state", patience=0)
-    with incremental.batch(), pytest.raises(ConcurrentUpdate, match="is held by"):
+    with incremental.batch(), pytest.raises(ConcurrentUpdateError, match="is held by"):
         batch()

@@ -4,9 +4,9 @@ import random
 from collections import Counter
 
 from gluewright_core.effects import watching
-from gluewright_core.errors import ConcurrentUpdate
-from gluewright_incremental import ObjectsRewritten
-from gluewright_incremental.by_hand import Note, decide, history, rewind
+from gluewright_core.errors import ConcurrentUpdateError
+from gluewright_incremental import ObjectsRewrittenError
+from gluewright_incremental.job.admin import Note, decide, history, rewind
 from gluewright_testing.killpoints import Killed, KillPoint
 from gluewright_testing.sharing import shared
 
@@ -105,10 +105,10 @@ def _run(world, met, limits, meanwhile=lambda: None, overtaken=False):
     """Run once; tell whether anything was read. A run that cannot go on is settled as its message says."""
     try:
         batch = world.run(meanwhile, **limits)
-    except ConcurrentUpdate:
+    except ConcurrentUpdateError:
         met["overtaken" if overtaken else "refused"] += 1
         return True
-    except ObjectsRewritten:
+    except ObjectsRewrittenError:
         met["open batch changed"] += 1
         opened = world.incremental().section().open_batch.id
         world.wait()

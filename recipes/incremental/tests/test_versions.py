@@ -3,9 +3,9 @@
 import pytest
 
 from gluewright_core.job import run
-from gluewright_incremental.versions import IncrementalVersions, VersionsInvalid
-from gluewright_incremental.versions_job import Arguments, main
-from gluewright_incremental.watermark import WatermarkInvalid
+from gluewright_incremental.job.versions import IncrementalVersions, InvalidVersionsError
+from gluewright_incremental.job.versions_job import Arguments, main
+from gluewright_incremental.job.watermark import InvalidWatermarkError
 from gluewright_testing.memory import MemoryStorage
 from gluewright_testing.sharing import in_turn
 
@@ -50,7 +50,7 @@ def test_rows_that_are_added_are_read_once_and_a_replay_reads_the_same(source):
     source.sql("INSERT INTO {} VALUES (4, 'd')")
     assert [source.run(), source.run(), source.run()] == [[(3, "c")], [(4, "d")], None]
     other = IncrementalVersions(source.spark, "ice.other.table", kind="iceberg", consumer="c", state=source.state)
-    with pytest.raises(WatermarkInvalid, match="give another name"), other.batch():
+    with pytest.raises(InvalidWatermarkError, match="give another name"), other.batch():
         pass
 
 
@@ -59,7 +59,7 @@ def test_rows_that_are_taken_away_are_an_error_or_read_as_changes(source):
     assert source.run(changes=True) == [(1, "a", "insert"), (2, "b", "insert")]
     source.sql("INSERT INTO {} VALUES (3, 'c')")
     source.sql("DELETE FROM {} WHERE id = 1")
-    with pytest.raises(VersionsInvalid, match="changes=True"):
+    with pytest.raises(InvalidVersionsError, match="changes=True"):
         source.run()
     assert source.run(changes=True) == [(1, "a", "delete"), (3, "c", "insert")]
     assert source.run(changes=True) is None
@@ -71,7 +71,7 @@ def test_an_end_that_is_gone_is_an_error(source):
     gone = ["12345"] if source.kind == "iceberg" else ["99"]
     source.incremental().watermark.set_to(gone, who="a test", why="to try it")
     source.sql("INSERT INTO {} VALUES (2, 'b')")
-    with pytest.raises(VersionsInvalid, match="expired or was rolled back|not in its history"):
+    with pytest.raises(InvalidVersionsError, match="expired or was rolled back|not in its history"):
         source.run()
 
 

@@ -9,11 +9,11 @@ from stdnum import iban as stdnum_iban
 from stdnum import luhn
 
 from gluewright_pii_masking import (
+    InvalidPolicyError,
     Keep,
     Key,
     Policy,
-    PolicyInvalid,
-    PolicyMismatch,
+    PolicyMismatchError,
     Token,
     VaultToken,
     canonical,
@@ -93,17 +93,17 @@ def test_tokens_of_one_form_join_in_masks_vaults_and_rotations(spark):
     ],
 )
 def test_a_form_that_does_not_exist_is_refused(normalise, told):
-    with pytest.raises(PolicyInvalid, match=told):
+    with pytest.raises(InvalidPolicyError, match=told):
         Token(normalise=normalise)
 
 
 def test_without_phonenumbers_the_policy_says_what_to_install(monkeypatch):
     monkeypatch.setattr(canonical.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(PolicyInvalid, match=r"install gluewright-pii-masking\[phone\]"):
+    with pytest.raises(InvalidPolicyError, match=r"install gluewright-pii-masking\[phone\]"):
         Token(normalise="phone")
 
 
 def test_a_telephone_number_inside_an_array_is_refused_before_spark_is_asked(spark):
     people = spark.createDataFrame([(["020 7946 0001"],)], "phones array<string>")
-    with pytest.raises(PolicyMismatch, match="in Python, which Spark does in columns only; explode it"):
+    with pytest.raises(PolicyMismatchError, match="in Python, which Spark does in columns only; explode it"):
         mask(people, Policy({"phones[]": Token(normalise="phone:GB")}), key=Key("k1", b"k" * 32))

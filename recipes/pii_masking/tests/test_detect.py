@@ -8,7 +8,7 @@ import random
 import pytest
 from pyspark.sql import functions as F
 
-from gluewright_pii_masking.detect import DetectorUnknown, found, hidden, luhn, mod_97
+from gluewright_pii_masking.detect import UnknownDetectorError, found, hidden, luhn, mod_97
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 # Numbers from public documentation: card schemes' and the IBAN registry's examples, RFC 5737, RFC 3849, AWS's example key.
@@ -55,7 +55,7 @@ def test_matches_are_told_by_kind_and_only_the_kinds_asked_for(spark):
     first, second = given.select(told.alias("f"), shown.alias("h")).collect()
     assert [tuple(each) for each in first["f"]] == [("email", "a@b.de"), ("email", "c@d.de"), ("ipv4", "1.2.3.4")]
     assert first["h"] == "[email] 1.2.3.4 [email] [email]" and tuple(second) == (None, None)
-    with pytest.raises(DetectorUnknown, match="no detector 'mail'; there are jwt, aws_key, email"):
+    with pytest.raises(UnknownDetectorError, match="no detector 'mail'; there are jwt, aws_key, email"):
         hidden(F.col("t"), ["mail"])
 
 

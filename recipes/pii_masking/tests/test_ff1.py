@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pyspark.sql import functions as F
 
-from gluewright_pii_masking import EncryptDigits, Keep, Policy, PolicyMismatch, decrypt_digits, ff1, mask
+from gluewright_pii_masking import EncryptDigits, Keep, Policy, PolicyMismatchError, decrypt_digits, ff1, mask
 from gluewright_pii_masking.masking import derived
 
 _KEY = "2B7E151628AED2A6ABF7158809CF4F3CEF4359D8D580AA4F7F036D6F04FC6A94"
@@ -76,5 +76,5 @@ def test_the_form_of_a_text_stays_and_the_digits_come_back(spark, key, other):
     assert found[4:] == [None] * 5
     back = decrypt_digits(sealed, ["card"], key, domain="cards").orderBy("id").collect()
     assert [row["card"] for row in back] == [*texts[:4], *[None] * 5]
-    with pytest.raises(PolicyMismatch, match="no column cord to decrypt; did you mean card"):
+    with pytest.raises(PolicyMismatchError, match="no column cord to decrypt; did you mean card"):
         decrypt_digits(sealed, ["cord"], key)

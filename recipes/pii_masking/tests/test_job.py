@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 
-from gluewright_core.errors import ConcurrentUpdate, SecretUnavailable
+from gluewright_core.errors import ConcurrentUpdateError, SecretUnavailableError
 from gluewright_core.job import run
 from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.files import save_contract
 from gluewright_core.tables import Kind
-from gluewright_pii_masking.job import Arguments, MaskingRefused, PlainValuesFound, main
+from gluewright_pii_masking.job import Arguments, MaskingRefusedError, PlainValuesFoundError, main
+from gluewright_pii_masking.job.vaulting import VaultRefusedError, filled, open_vault
 from gluewright_pii_masking.masking import Key
-from gluewright_pii_masking.vaulting import VaultRefused, filled, open_vault
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows
@@ -89,7 +89,7 @@ def test_while_the_key_is_exchanged_the_pairs_of_tokens_are_published_too(spark,
     olds = [f"2025.{hmac.new(before, text, hashlib.sha256).hexdigest()}" for text in (b"ada@x.org", b"ben@x.org")]
     pairs = [("email", old, new[1]) for old, new in zip(olds, MASKED, strict=False)]
     assert_same_rows(spark.table(f"{arguments['target']}_rotation"), pairs)
-    with pytest.raises(MaskingRefused, match="--old_key needs --key"):
+    with pytest.raises(MaskingRefusedError, match="--old_key needs --key"):
         run(main, Arguments, argv=argv(arguments, old_key="env:OLD_KEY", key=None))
 
 
@@ -99,7 +99,7 @@ def test_a_policy_of_a_file_hides_what_is_found_in_free_text(spark, arguments, t
     run(main, Arguments, argv=argv(arguments, policy=path, key=None))
     assert_same_rows(spark.table(arguments["target"]), [(1, "[email] "), (2, "[email]"), (3, None)])
     path.write_text(path.read_text().replace('["email"]', '["mail"]'))
-    with pytest.raises(MaskingRefused, match="columns.email: hide_found: there is no detector 'mail'"):
+    with pytest.raises(MaskingRefusedError, match="columns.email: hide_found: there is no detector 'mail'"):
         run(main, Arguments, argv=argv(arguments, policy=path, key=None))
 
 
@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_refused_in_one_line_and_nothing_is_published(spark
         ({"key": "env:TEXT"}, "key 2026: it is not base64"),
         ({"contract": None}, "the tag pii names no column"),
     ):
-        with pytest.raises(MaskingRefused, match=said) as error:
+        with pytest.raises(MaskingRefusedError, match=said) as error:
             run(main, Arguments, argv=argv(arguments, **changed))
         assert error.value.__cause__ is None or "JSON" in said
         assert "passphrase" not in str(error.value) and not spark.catalog.tableExists(arguments["target"])
@@ -142,7 +142,7 @@ def test_of_two_at_once_one_publishes_and_the_other_too_or_not_at_all(spark, arg
     def attempt(number):
         try:
             return run(main, Arguments, argv=argv(arguments, run_id=f"run{number}")).status
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             return "refused"
 
     run(main, Arguments, argv=argv(arguments))
@@ -177,9 +177,9 @@ def test_the_key_comes_from_secrets_manager_and_from_the_parameter_store(spark, 
         run(main, Arguments, argv=argv(arguments, key=place))
         assert_same_rows(spark.table(arguments["target"]), MASKED)
     for place, kind, said in (
-        ("secretsmanager:masking#short", MaskingRefused, "key 2026: it has 5 bytes"),
-        ("secretsmanager:masking#2025", SecretUnavailable, "no key '2025'"),
-        ("ssm:/masking/2025", SecretUnavailable, "ParameterNotFound"),
+        ("secretsmanager:masking#short", MaskingRefusedError, "key 2026: it has 5 bytes"),
+        ("secretsmanager:masking#2025", SecretUnavailableError, "no key '2025'"),
+        ("ssm:/masking/2025", SecretUnavailableError, "ParameterNotFound"),
     ):
         with pytest.raises(kind, match=said) as error:
             run(main, Arguments, argv=argv(arguments, key=place))
@@ -193,7 +193,7 @@ def test_plain_values_that_came_through_stop_the_job_before_it_publishes(spark, 
     path.write_text('{"columns": {"id": "keep", "email": "token", "note": "keep"}}')
     leaky = {"source": f"{tmp_path}/notes", "policy": path, "contract": None}
     for changed in ({"leak_check": "full"}, {"leak_check": "sampled", "leak_fraction": 1.0}):
-        with pytest.raises(PlainValuesFound, match="note has 1 values of email; mask these columns") as error:
+        with pytest.raises(PlainValuesFoundError, match="note has 1 values of email; mask these columns") as error:
             run(main, Arguments, argv=argv(arguments, **leaky, **changed))
         assert "x.org" not in str(error.value) and spark.table(arguments["target"]).collect() == []
         assert [file for file in tmp_path.glob("masked*/**/*.parquet") if file.is_file()] == []
@@ -201,7 +201,7 @@ def test_plain_values_that_came_through_stop_the_job_before_it_publishes(spark, 
         ({"leak_columns": "mail"}, "no column mail to search for"),
         ({"leak_shortest": 1}, "shortest is 1"),
     ):
-        with pytest.raises(MaskingRefused, match=said):
+        with pytest.raises(MaskingRefusedError, match=said):
             run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full", **changed))
     # Of none of the rows nothing is found, and a run again publishes once.
     for _ in range(2):
@@ -214,13 +214,13 @@ def test_plain_values_that_came_through_stop_the_job_before_it_publishes(spark, 
     # What the policy asks for holds without an argument, and an argument does not weaken it.
     path.write_text('{"leak_check": "full", "columns": {"id": "keep", "email": "token", "note": "keep"}}')
     for changed in ({}, {"leak_check": "sampled", "leak_fraction": 0.0}):
-        with pytest.raises(PlainValuesFound, match="note has 1 values of email"):
+        with pytest.raises(PlainValuesFoundError, match="note has 1 values of email"):
             run(main, Arguments, argv=argv(arguments, **leaky, **changed))
     path.write_text('{"leak_check": "some", "columns": {"id": "keep"}}')
-    with pytest.raises(MaskingRefused, match="leak_check is 'some'; it is none, sampled or full"):
+    with pytest.raises(MaskingRefusedError, match="leak_check is 'some'; it is none, sampled or full"):
         run(main, Arguments, argv=argv(arguments, **leaky))
     path.write_text('{"columns": {"id": "keep", "email": "keep", "note": "keep"}}')
-    with pytest.raises(MaskingRefused, match="it hides no column whole; name with --leak_columns"):
+    with pytest.raises(MaskingRefusedError, match="it hides no column whole; name with --leak_columns"):
         run(main, Arguments, argv=argv(arguments, **leaky, leak_check="full"))
 
 
@@ -259,7 +259,7 @@ def test_a_value_has_one_vault_token_in_every_run_and_table_also_when_the_key_is
     new["target"] = vaulted["target"] + "2"
     if kind == "iceberg":
         del new["location"]
-    with pytest.raises(VaultRefused, match="entries of key 2026, and the key is 2027"):
+    with pytest.raises(VaultRefusedError, match="entries of key 2026, and the key is 2027"):
         run(main, Arguments, argv=argv(vaulted, **new))
     run(main, Arguments, argv=argv(vaulted, **new, old_key="env:MASKING_KEY", old_key_id="2026"))
     second = tokens(spark, new["target"])
@@ -274,15 +274,15 @@ def test_a_vault_that_is_not_asked_for_or_not_named_is_refused(vaulted, argument
         (argv(vaulted, vault=None), "email has one"),
         (argv(arguments, vault="default.vault"), "no column has one"),
     ):
-        with pytest.raises(MaskingRefused, match=said):
+        with pytest.raises(MaskingRefusedError, match=said):
             run(main, Arguments, argv=given)
-    with pytest.raises(VaultRefused, match="not a bare folder"):
+    with pytest.raises(VaultRefusedError, match="not a bare folder"):
         run(main, Arguments, argv=argv(vaulted, catalog="folder"))
 
 
 def test_two_at_once_issue_one_token_for_a_value(spark, vaulted, tmp_path, monkeypatch):
     """Each masks another table; some values are in both."""
-    monkeypatch.setattr("gluewright_pii_masking.vaulting.PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("gluewright_pii_masking.job.vaulting.PAUSE_SECONDS", 0.1)
     for name, first in (("a", 0), ("b", 10)):
         people = [(number, f"p{number}@x.org", None) for number in range(first, first + 20)]
         rows(spark, "id int, email string, born date", people).write.parquet(f"{tmp_path}/{name}")
@@ -306,7 +306,7 @@ def test_two_at_once_issue_one_token_for_a_value(spark, vaulted, tmp_path, monke
 
 def test_killed_anywhere_tokens_stay_what_they_were_and_no_value_gets_two(spark, catalog, tmp_path, monkeypatch):
     monkeypatch.setattr("gluewright_core.leases.LEASE_SECONDS", 0.2)
-    monkeypatch.setattr("gluewright_pii_masking.vaulting.PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("gluewright_pii_masking.job.vaulting.PAUSE_SECONDS", 0.1)
     key, numbers, before = Key("k", SECRET), itertools.count(), {}
     entries = [spark.createDataFrame([("", f"k.{n}", f"k.s{n}") for n in range(last)], ENTRIES) for last in (2, 3)]
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from gluewright_pii_masking import Drop, Keep, Policy, Token, mask
-from gluewright_pii_masking.leaks import LeakCheckInvalid, leaks
+from gluewright_pii_masking.leaks import InvalidLeakCheckError, leaks
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
 
@@ -81,9 +81,9 @@ def test_it_finds_what_a_plain_search_finds(spark):
 
 def test_what_cannot_be_searched_for_is_refused(spark):
     given = spark.createDataFrame([], "a string, b binary")
-    with pytest.raises(LeakCheckInvalid, match="no column b to search for; there are a"):
+    with pytest.raises(InvalidLeakCheckError, match="no column b to search for; there are a"):
         leaks(given, given, ["b"])
-    with pytest.raises(LeakCheckInvalid, match="shortest is 2"):
+    with pytest.raises(InvalidLeakCheckError, match="shortest is 2"):
         leaks(given, given, ["a"], shortest=2)
     assert leaks(given, given, ["a"]).collect() == []
 

@@ -26,14 +26,14 @@ from gluewright_pii_masking import (
     Drop,
     Encrypt,
     Grid,
+    InvalidKeyError,
+    InvalidPolicyError,
     IpPrefix,
     Keep,
     Key,
-    KeyInvalid,
     Partial,
     Policy,
-    PolicyInvalid,
-    PolicyMismatch,
+    PolicyMismatchError,
     Redact,
     ShiftDate,
     Token,
@@ -334,7 +334,7 @@ def test_tags_of_the_data_and_of_a_contract_choose_the_action_and_a_path_wins(sp
     assert [field.metadata for field in masked.schema] == [{"comment": "number"}, comment, pii, comment]
 
     untagged = spark.createDataFrame(given.rdd, StructType([StructField(f.name, f.dataType) for f in struct]))
-    with pytest.raises(PolicyMismatch, match="the tag pii names no column"):
+    with pytest.raises(PolicyMismatchError, match="the tag pii names no column"):
         mask(untagged, policy, key=key)
     assert mask(untagged, policy, key=key, declared=struct).collect() == masked.collect()
 
@@ -355,9 +355,9 @@ def test_tags_are_understood_in_any_case_and_a_declared_schema_takes_none_away(s
     assert mask(given, Policy(tags={"pii": Token()}), key=key, declared=StructType([])).first() == masked.first()
     untagged = spark.createDataFrame(given.collect(), "EMAIL string, home array<struct<street:string>>")
     assert mask(untagged, Policy(tags={"pii": Token()}), key=key, declared=struct).first() == masked.first()
-    with pytest.raises(PolicyMismatch, match="its tags pii and open say different things; name it by its path"):
+    with pytest.raises(PolicyMismatchError, match="its tags pii and open say different things; name it by its path"):
         mask(given.select("email"), Policy(tags={"pii": Token(), "open": Keep()}), key=key, declared=open_)
-    with pytest.raises(PolicyInvalid, match="the tag pii is there twice"):
+    with pytest.raises(InvalidPolicyError, match="the tag pii is there twice"):
         Policy(tags={"pii": Token(), "PII": Keep()})
 
 
@@ -376,7 +376,7 @@ def test_a_column_that_is_not_named_stops_or_is_dropped_and_every_problem_is_tol
         },
         name="crm.people",
     )
-    with pytest.raises(PolicyMismatch) as error:
+    with pytest.raises(PolicyMismatchError) as error:
         mask(given, wrong, key=key)
     said = str(error.value)
     for problem in (
@@ -398,12 +398,12 @@ def test_a_column_that_is_not_named_stops_or_is_dropped_and_every_problem_is_tol
         "person:struct<name:string>",
         "cards:array<struct<limit:int>>",
     ]
-    with pytest.raises(PolicyMismatch, match="no column would be left"):
+    with pytest.raises(PolicyMismatchError, match="no column would be left"):
         mask(given, Policy(unlisted="drop"))
-    with pytest.raises(PolicyMismatch, match="the column note is there twice"):
+    with pytest.raises(PolicyMismatchError, match="the column note is there twice"):
         mask(given.select("note", F.col("note").alias("NOTE")), Policy({"note": Keep(), "NOTE": Keep()}))
     for kind, why in (("double", "cast them to a decimal"), ("boolean", "not for boolean"), ("decimal(38,10)", "at most 6")):
-        with pytest.raises(PolicyMismatch, match=why):
+        with pytest.raises(PolicyMismatchError, match=why):
             mask(spark.createDataFrame([], f"a {kind}"), Policy({"a": Token()}), key=key)
 
 
@@ -424,11 +424,11 @@ def test_what_protects_nothing_is_refused(spark):
         ({"unlisted": "keep"}, "unlisted is 'keep'"),
         ([], "a policy is a mapping"),
     ):
-        with pytest.raises(PolicyInvalid, match=re.escape(why)):
+        with pytest.raises(InvalidPolicyError, match=re.escape(why)):
             Policy.from_document(document)
-    with pytest.raises(PolicyInvalid, match="str is no action"):
+    with pytest.raises(InvalidPolicyError, match="str is no action"):
         Policy({"a": "keep"})
-    with pytest.raises(KeyInvalid, match="need a key; an unkeyed hash protects nothing"):
+    with pytest.raises(InvalidKeyError, match="need a key; an unkeyed hash protects nothing"):
         mask(given, Policy({"a": Token()}))
     for make in (
         lambda: Key("k", b"x" * 31),
@@ -436,7 +436,7 @@ def test_what_protects_nothing_is_refused(spark):
         lambda: Key.from_base64("k", "c2VjcmV0"),
         lambda: Key.from_base64("k", "correct horse battery staple"),
     ):
-        with pytest.raises(KeyInvalid) as error:
+        with pytest.raises(InvalidKeyError) as error:
             make()
         assert "c2VjcmV0" not in str(error.value) and "horse" not in str(error.value)
     key = Key.from_base64("k", base64.b64encode(b"x" * 32).decode() + "\n")
@@ -480,7 +480,7 @@ def test_encrypted_values_come_back_and_only_deterministic_ones_can_be_compared(
         with pytest.raises(Exception, match="text: a value") as error:
             decrypt(spark.createDataFrame([(found,)], "text string"), {"text": kind}, keys).collect()
         assert "Löwe" not in str(error.value)
-    with pytest.raises(PolicyMismatch, match="no column txt"):
+    with pytest.raises(PolicyMismatchError, match="no column txt"):
         decrypt(sealed, {"txt": "string"}, [key])
 
 
@@ -533,7 +533,7 @@ def test_while_a_key_is_exchanged_old_and_new_tokens_join(spark, key):
     window = before.select("email").join(pairs.where("column = 'email'"), F.col("email") == F.col("old")).select("new")
     assert window.join(after, F.col("new") == F.col("email")).count() == 5
     assert rotation(given.select("id"), Policy({"id": Keep()}), old=key, new=new).collect() == []
-    with pytest.raises(KeyInvalid, match="both keys have this id"):
+    with pytest.raises(InvalidKeyError, match="both keys have this id"):
         rotation(given, policy, old=key, new=key)
 
 
@@ -661,9 +661,9 @@ def test_a_date_without_a_person_becomes_null_and_what_cannot_shift_is_refused(s
         (ShiftDate("ids[]"), "must be a text, number or date outside arrays and maps"),
     ]:
         wide = given.withColumn("ids", F.array("id"))
-        with pytest.raises(PolicyMismatch, match=re.escape(told)):
+        with pytest.raises(PolicyMismatchError, match=re.escape(told)):
             mask(wide, Policy({"id": Keep(), "ids[]": Keep(), "day": action}), key=key)
-    with pytest.raises(PolicyMismatch, match="it is for dates and timestamps, not for string"):
+    with pytest.raises(PolicyMismatchError, match="it is for dates and timestamps, not for string"):
         mask(given, Policy({"id": ShiftDate("day"), "day": Keep()}), key=key)
-    with pytest.raises(PolicyInvalid, match="days is 0"):
+    with pytest.raises(InvalidPolicyError, match="days is 0"):
         ShiftDate("id", days=0)

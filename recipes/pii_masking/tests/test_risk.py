@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from gluewright_pii_masking import ReportInvalid, reidentification
+from gluewright_pii_masking import InvalidReportError, reidentification
 
 
 def test_the_report_is_what_plain_counting_gives(spark):
@@ -42,5 +42,5 @@ def test_no_rows_and_columns_that_are_not_there(spark):
     given = spark.createDataFrame([], "a int, b int")
     assert tuple(reidentification(given, ["a"]).first()) == (0, 0, None, 0, 0, None)
     for arguments, said in ((["c"], "no column c; there are a, b"), ([], "at least one")):
-        with pytest.raises(ReportInvalid, match=said):
+        with pytest.raises(InvalidReportError, match=said):
             reidentification(given, arguments)

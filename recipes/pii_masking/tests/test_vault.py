@@ -7,14 +7,14 @@ from datetime import date
 import pytest
 
 from gluewright_pii_masking import (
+    InvalidKeyError,
+    InvalidPolicyError,
     Keep,
     Key,
-    KeyInvalid,
     Policy,
-    PolicyInvalid,
-    PolicyMismatch,
+    PolicyMismatchError,
     Token,
-    VaultMismatch,
+    VaultMismatchError,
     VaultToken,
     decrypt,
     exchanged,
@@ -104,7 +104,7 @@ def test_a_vault_whose_key_was_exchanged_gives_the_same_tokens(spark, people, ke
     assert_same_rows(exchanged(mask(people, POLICY, key=new), columns, changed), [tuple(row) for row in before.collect()])
     opened = vault_entries(people, POLICY, key=new).collect()
     assert_same_rows(changed.select("domain", "lookup", "sealed"), [tuple(row) for row in opened])
-    with pytest.raises(KeyInvalid, match="both keys have this id"):
+    with pytest.raises(InvalidKeyError, match="both keys have this id"):
         rekeyed(kept, old=key, new=key)
     with pytest.raises(Exception, match="sealed: a value cannot be decrypted"):
         rekeyed(kept, old=Key("k1", bytes(32)), new=new).collect()
@@ -119,7 +119,7 @@ def test_what_has_no_token_fails_and_is_not_told(spark, people, key):
     with pytest.raises(Exception, match="email: a text is no token of this vault"):
         sealed(people, ["email"], none).collect()
     for path, said in (("mail", "no column mail; there are id, email"), ("id", "id is int")):
-        with pytest.raises(VaultMismatch, match=said):
+        with pytest.raises(VaultMismatchError, match=said):
             exchanged(masked, [path], none)
     assert exchanged(masked, [], none).collect() == masked.collect()
 
@@ -127,13 +127,13 @@ def test_what_has_no_token_fails_and_is_not_told(spark, people, key):
 def test_a_vault_token_is_refused_where_it_cannot_be(spark, key):
     given = rows(spark, "a array<string>, m map<string,string>, f double", [])
     policy = {"a[]": VaultToken(), "m{}.key": VaultToken(), "m{}.value": Keep(), "f": VaultToken()}
-    with pytest.raises(PolicyMismatch) as error:
+    with pytest.raises(PolicyMismatchError) as error:
         mask(given, Policy(policy), key=key)
     told = str(error.value)
     for said in ("a[] (string): inside arrays and maps", "m{}.key (string): inside arrays", "f (double): floating numbers"):
         assert said in told
-    with pytest.raises(PolicyInvalid, match="vault_token: normalise has 'upper'"):
+    with pytest.raises(InvalidPolicyError, match="vault_token: normalise has 'upper'"):
         VaultToken(normalise="upper")
-    with pytest.raises(KeyInvalid, match="need a key"):
+    with pytest.raises(InvalidKeyError, match="need a key"):
         mask(given.select("a"), Policy({"a[]": Token()}))
     assert vault_entries(given.select("a"), Policy({"a[]": Keep()}), key=key).collect() == []

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import functions as F
 
-from gluewright_reprocessing import Changes, Checks, CompareInvalid, check, counted, diff
+from gluewright_reprocessing import Changes, Checks, InvalidCompareError, check, counted, diff
 from gluewright_testing.rows import rows
 
 COLUMNS = ["k1", "k2", "s", "x", "at"]
@@ -98,14 +98,14 @@ def test_a_difference_has_its_old_and_new_values_and_odd_names_do_no_harm(spark)
 
 def test_rows_that_cannot_be_compared_are_refused_by_name(spark):
     old = rows(spark, "k int, m map<string, int>", [])
-    with pytest.raises(CompareInvalid, match="column m holds a map"):
+    with pytest.raises(InvalidCompareError, match="column m holds a map"):
         diff(old, old, ["k"])
     assert counted(diff(old, old, ["k"], ignore=["m"])) == Changes()
-    with pytest.raises(CompareInvalid, match="column v is not among the old"):
+    with pytest.raises(InvalidCompareError, match="column v is not among the old"):
         diff(old, rows(spark, "k int, v int", []), ["k"])
-    with pytest.raises(CompareInvalid, match="at least one column"):
+    with pytest.raises(InvalidCompareError, match="at least one column"):
         diff(old, old, [])
-    with pytest.raises(CompareInvalid, match=r"\['z'\]"):
+    with pytest.raises(InvalidCompareError, match=r"\['z'\]"):
         check(old, None, Checks(key=["z"]))
 
 
@@ -123,5 +123,5 @@ def test_checks_say_what_is_wrong_and_how_often_and_no_value(spark):
     assert check(given, 2, Checks(at_most=1.5)) == ["4 rows instead of 2: more than 150% of them"]
     assert check(given, 0, Checks(at_least=0.9, at_most=1.5)) == []
     assert check(given.limit(0), 0, checks) == []
-    with pytest.raises(CompareInvalid, match="give their number"):
+    with pytest.raises(InvalidCompareError, match="give their number"):
         check(given, None, Checks(at_least=1))

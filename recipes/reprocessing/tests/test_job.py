@@ -8,9 +8,9 @@ import pytest
 
 from gluewright_core.job import run
 from gluewright_core.tables import ALL, TableSpec, open_table
-from gluewright_reprocessing.existing import open_existing
 from gluewright_reprocessing.job import Arguments, main
-from gluewright_reprocessing.reprocessing import ReprocessingFailed, ReprocessingInvalid
+from gluewright_reprocessing.job.existing import open_existing
+from gluewright_reprocessing.job.reprocessing import InvalidReprocessingError, ReprocessingFailedError
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
 from gluewright_testing.sharing import in_turn
@@ -55,7 +55,7 @@ def test_a_range_of_days_is_redone_retried_and_undone(spark, make, tmp_path, cap
     which = ("--from=2013-02-01", "--to=2013-02-03", sql, "--key=flight")
     job(*which, "--dry_run=true")
     assert capsys.readouterr().out.splitlines()[0] == "dt=2013-02-01  redo"
-    with pytest.raises(ReprocessingFailed, match=r"1 of 3 partitions .*dt=2013-02-02: the key \(flight\) is not unique"):
+    with pytest.raises(ReprocessingFailedError, match=r"1 of 3 .*dt=2013-02-02: the key \(flight\) is not unique"):
         job(*which, "--run_id=again")
     assert "dt=2013-02-03" in capsys.readouterr().out
     assert_same_rows(table.read(), rows(spark, SCHEMA, [FLOWN[0], BEFORE[1]]))
@@ -98,9 +98,9 @@ def test_lists_predicates_and_functions_say_what_to_redo_and_contradictions_are_
         (["--partitions=[]", "--source=nowhere:f"], "--source nowhere:f"),
         (["--show=nobody"], "run nobody is not known"),
     ]:
-        with pytest.raises(ReprocessingInvalid, match=told):
+        with pytest.raises(InvalidReprocessingError, match=told):
             job(*wrong)
-    with pytest.raises(ReprocessingInvalid, match="nowhere is not there"):
+    with pytest.raises(InvalidReprocessingError, match="nowhere is not there"):
         run(main, Arguments, argv=[f"--table={catalog.name}.nowhere", "--show=x"])
 
 

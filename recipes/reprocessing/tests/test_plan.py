@@ -11,16 +11,16 @@ import pytest
 from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core import leases
-from gluewright_core.errors import ConcurrentUpdate, StateInvalid
+from gluewright_core.errors import ConcurrentUpdateError, InvalidStateError
 from gluewright_core.state import Documents
 from gluewright_core.tables import TableSpec
 from gluewright_core.tables.commit_protocol import CommitProtocol
 from gluewright_core.tables.interface import Published
 from gluewright_core.tables.partitions import values_of
 from gluewright_reprocessing import plan
-from gluewright_reprocessing.ledger import Ledger, RunTaken
-from gluewright_reprocessing.plan import Entry, LedgerInvalid, PlanInvalid, days, digest, gaps, listed, unchanged
-from gluewright_reprocessing.reprocessing import Reprocessing, unit_of
+from gluewright_reprocessing.job.ledger import Ledger, RunTakenError
+from gluewright_reprocessing.job.reprocessing import Reprocessing, unit_of
+from gluewright_reprocessing.plan import Entry, InvalidLedgerError, InvalidPlanError, days, digest, gaps, listed, unchanged
 from gluewright_testing.interleavings import explore
 from gluewright_testing.killpoints import Killed
 from gluewright_testing.memory import MemoryCatalog, MemoryStorage
@@ -36,7 +36,7 @@ def test_a_range_of_days_has_both_ends_and_each_partition_once():
         {"dt": "2024-03-01"},
     ]
     assert len(days(date(2024, 1, 1), date(2024, 12, 31), {"y": "%Y", "m": "%m"})) == 12
-    with pytest.raises(PlanInvalid, match="begins on 2024-03-02, after it ends on 2024-03-01"):
+    with pytest.raises(InvalidPlanError, match="begins on 2024-03-02, after it ends on 2024-03-01"):
         days(date(2024, 3, 2), date(2024, 3, 1), {"dt": "%Y-%m-%d"})
 
 
@@ -50,7 +50,7 @@ def test_a_list_is_read_as_people_and_as_jobs_write_it():
         ({"dt": "x"}, "JSON list"),
         ([{"dt": [1]}], "has a list for a value"),
     ]:
-        with pytest.raises(PlanInvalid, match=told):
+        with pytest.raises(InvalidPlanError, match=told):
             listed(given, ["dt"])
 
 
@@ -70,7 +70,7 @@ def test_a_partition_goes_only_its_ways_and_an_entry_survives_json():
             assert (moved.state, moved.attempts) == (there, 2 if there == plan.RUNNING else 1)
             assert Entry.from_json(json.loads(json.dumps(moved.as_json()))) == moved
         else:
-            with pytest.raises(LedgerInvalid, match=f"dt=1 is {here} and cannot become {there}"):
+            with pytest.raises(InvalidLedgerError, match=f"dt=1 is {here} and cannot become {there}"):
                 entry.moved(there)
 
 
@@ -82,11 +82,11 @@ def test_a_ledger_that_is_corrupt_or_of_a_newer_version_is_refused_with_its_plac
     for place, body in enumerate(({**good, "format": 99}, {"format": 1}, {**good, "state": "odd"}, {})):
         documents.write(f"run-{place}/{digest(partition)}", body)
         with pytest.raises(
-            StateInvalid, match=rf"memory://store/_gluewright/reprocessings/db.t/run-{place}/.*(update|restore)"
+            InvalidStateError, match=rf"memory://store/_gluewright/reprocessings/db.t/run-{place}/.*(update|restore)"
         ):
             ledger.entries(f"run-{place}", [partition])
     documents.write("odd", {})
-    with pytest.raises(StateInvalid, match=r"odd.json has no 'partitions'"):
+    with pytest.raises(InvalidStateError, match=r"odd.json has no 'partitions'"):
         ledger.plan("odd")
 
 
@@ -94,7 +94,7 @@ def test_a_run_is_refused_while_another_has_some_of_its_partitions():
     storage = MemoryStorage()
     mine, other = Ledger(storage, "db.t"), Ledger(storage, "db.t")
     with mine.claimed("a", [{"dt": "1"}, {"dt": "2"}]):
-        with pytest.raises(ConcurrentUpdate, match="run a reprocesses dt=2 now"), other.claimed("b", [{"dt": "2"}]):
+        with pytest.raises(ConcurrentUpdateError, match="run a reprocesses dt=2 now"), other.claimed("b", [{"dt": "2"}]):
             pass
         with other.claimed("b", [{"dt": "3"}]):
             pass
@@ -231,12 +231,12 @@ def test_crashes_retries_and_other_runs_at_random_lose_nothing_and_end_well(seed
 
     def told_truly(world: World, outcome) -> None:
         for error in outcome.errors.values():
-            assert isinstance(error, Killed | ConcurrentUpdate), repr(error)
+            assert isinstance(error, Killed | ConcurrentUpdateError), repr(error)
         entries = Ledger(world.storage, "db.t").entries("a", [X, Y])
         for entry in entries:
             if entry.state == "published":
                 assert world.protocol().record(unit_of("a", entry.partition)), "published, says the ledger, and is not"
-        assert not any("RunTaken" in problem for entry in entries for problem in entry.problems)
+        assert not any("RunTakenError" in problem for entry in entries for problem in entry.problems)
         world.now += timedelta(hours=1)
         world.protocol().finish("reader")  # what a job that died had decided
         before = contents(world)
@@ -267,5 +267,5 @@ def test_of_two_attempts_of_a_run_one_stops():
     ledger, other = Ledger(world.storage, "db.t"), Ledger(world.storage, "db.t")
     (entry,), (same,) = ledger.entries("a", [X]), other.entries("a", [X])
     ledger.move("a", entry, "running")
-    with pytest.raises(RunTaken, match="another process goes on with run a and has dt=x"):
+    with pytest.raises(RunTakenError, match="another process goes on with run a and has dt=x"):
         other.move("a", same, "running")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gluewright_core.errors import ConcurrentUpdate
+from gluewright_core.errors import ConcurrentUpdateError
 from gluewright_core.storage import open_storage
 from gluewright_core.tables import ALL, TableSpec, open_table
 from gluewright_reprocessing import Checks
-from gluewright_reprocessing.reprocessing import ReprocessingFailed, ReprocessingInvalid, open_reprocessing
+from gluewright_reprocessing.job.reprocessing import InvalidReprocessingError, ReprocessingFailedError, open_reprocessing
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows
@@ -57,7 +57,7 @@ def test_partitions_are_redone_approved_and_undone(request, spark, catalog, tmp_
     report = redo.approve("again").require()
     assert report.states() == {"published": 2}
     assert_same_rows(table.read(), rows(spark, SCHEMA, [BEFORE[0], *MENDED[1:], (9, 9.0, "2013-02-09")]))
-    with pytest.raises(ReprocessingInvalid, match="nothing of run again waits"):
+    with pytest.raises(InvalidReprocessingError, match="nothing of run again waits"):
         redo.approve("again")
     assert redo.run(run="again").entries == report.entries
     assert redo.undo("again").states() == {"undone": 2}
@@ -78,7 +78,7 @@ def test_what_fails_keeps_its_old_rows_and_is_retried_alone(spark, catalog, tmp_
     assert [entry.state for entry in report.entries] == ["published", "failed", "failed"]
     assert_same_rows(table.read(), rows(spark, SCHEMA, [MENDED[0], *BEFORE[1:]]))
     with pytest.raises(
-        ReprocessingFailed, match=r"2 of 3 partitions .*dt=2013-02-02: ValueError; .*\(id\) is not unique"
+        ReprocessingFailedError, match=r"2 of 3 partitions .*dt=2013-02-02: ValueError; .*\(id\) is not unique"
     ) as told:
         report.require()
     assert "the value" not in str(told.value)
@@ -106,7 +106,7 @@ def test_a_partition_that_another_job_published_meanwhile_is_refused(spark, cata
     redo = open_reprocessing(table, mended(spark))
     redo.retry("again").require()
     table.publish(daily, run="daily-2", replace=[FIRST])
-    with pytest.raises(ConcurrentUpdate, match="undo the later change first"):
+    with pytest.raises(ConcurrentUpdateError, match="undo the later change first"):
         redo.undo("again")
     assert redo.show("again").states() == {"published": 1}
 
@@ -138,14 +138,14 @@ def test_unchanged_inputs_are_skipped_gaps_found_and_a_preview_changes_nothing(s
 def test_what_cannot_be_done_is_refused_before_anything_happens(spark, catalog, tmp_path):
     table = make(spark, catalog.table("orders"), tmp_path)
     redo = open_reprocessing(table, mended(spark))
-    with pytest.raises(ReprocessingInvalid, match=r"has \['day'\]; the partition columns are \['dt'\]"):
+    with pytest.raises(InvalidReprocessingError, match=r"has \['day'\]; the partition columns are \['dt'\]"):
         redo.run([{"day": "x"}], run="r")
-    with pytest.raises(ReprocessingInvalid, match="run r is not known"):
+    with pytest.raises(InvalidReprocessingError, match="run r is not known"):
         redo.run(run="r")
-    with pytest.raises(ReprocessingInvalid, match="run r is not known"):
+    with pytest.raises(InvalidReprocessingError, match="run r is not known"):
         redo.retry("r")
     spec = TableSpec(catalog.table("nowhere"), table.spec.schema, ("dt",), f"file://{tmp_path}/wh/nowhere")
-    with pytest.raises(ReprocessingInvalid, match="nowhere is not there"):
+    with pytest.raises(InvalidReprocessingError, match="nowhere is not there"):
         open_reprocessing(open_table(spark, spec), mended(spark)).run([FIRST], run="r")
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from gluewright_core.job import run
-from gluewright_single_file_output.job import Arguments, NotWritten, main
+from gluewright_single_file_output.job import Arguments, NotWrittenError, main
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows
 
@@ -39,7 +39,7 @@ def test_a_table_becomes_the_file_of_the_month(flights, tmp_path):
     assert file.read_text() == "day;carrier;late\n2013-02-02;AA;NULL\n2013-02-01;UA;3\n"
     control = json.loads(file.with_name(f"{file.name}.control.json").read_text())
     assert (control["rows"], control["schema"]) == (2, {"day": "date", "carrier": "string", "late": "int"})
-    with pytest.raises(NotWritten, match="on_time_west.csv exists"):
+    with pytest.raises(NotWrittenError, match="on_time_west.csv exists"):
         run(main, Arguments, argv=[*arguments, "--existing=refuse"])
 
 
@@ -73,7 +73,7 @@ def test_a_query_becomes_a_file_for_each_carrier(flights, tmp_path):
     assert run(main, Arguments, argv=arguments).steps[0].counts()["written"] == 2
     found = {path.parent.name: path.read_text() for path in tmp_path.rglob("late.csv")}
     assert found == {"carrier=UA": "day,late\n2013-02-01,3\n", "carrier=AA": "day,late\n2013-02-02,\n"}
-    with pytest.raises(NotWritten, match="late.csv exists"):
+    with pytest.raises(NotWrittenError, match="late.csv exists"):
         run(main, Arguments, argv=[*arguments, "--existing=refuse"])
 
 

@@ -23,15 +23,15 @@ from pyspark.sql import functions as F
 from gluewright_core.effects import effect
 from gluewright_single_file_output import (
     Csv,
+    InvalidNameError,
     JsonLines,
-    NameInvalid,
     Parquet,
-    RowsUnsupported,
     SingleFileError,
-    TargetExists,
-    TargetOvertaken,
-    TargetUnsupported,
+    TargetExistsError,
+    TargetOvertakenError,
     Text,
+    UnsupportedRowsError,
+    UnsupportedTargetError,
     named,
     plan_join,
     single_file,
@@ -368,7 +368,7 @@ def test_an_existing_file_is_refused_before_anything_is_computed(spark, place):
     write_single_file(spark.range(3), target, existing="refuse")
     before = place.files()
     never = spark.range(1).select(F.raise_error(F.lit("computed")).cast("int").alias("id"))
-    with pytest.raises(TargetExists, match="r.csv exists"):
+    with pytest.raises(TargetExistsError, match="r.csv exists"):
         write_single_file(never, target, existing="refuse")
     assert place.files() == before
 
@@ -401,7 +401,7 @@ def test_of_two_that_refuse_at_once_one_wins(spark, place, large):
 
     # In a folder the last moment is before the lock.
     last = target if isinstance(place, Bucket) else f"file://{Path(target).parent}/.r.csv.staging/slow/joined"
-    with pytest.raises(TargetExists):
+    with pytest.raises(TargetExistsError):
         write_single_file(many, target, existing="refuse", run="slow", effect=just_before("storage.write", last, rival))
     assert content(place, target) == b"id\n0\n1\n2\n"
 
@@ -414,7 +414,7 @@ def test_of_two_that_overwrite_at_once_the_last_stands_with_its_own_control_file
         write_single_file(spark.range(3), target, run="rival")
 
     target = bucket.uri("o.csv")
-    with pytest.raises(TargetOvertaken):
+    with pytest.raises(TargetOvertakenError):
         around = just_before("storage.write", f"{target}.control.json", rival)
         write_single_file(spark.range(10), target, run="slow", effect=around)
     assert content(bucket, target) == b"id\n0\n1\n2\n"
@@ -443,9 +443,9 @@ def test_what_an_abandoned_run_left_is_taken_away_and_what_runs_is_not(spark, bu
 
 def test_a_versioned_bucket_keeps_what_was_there(spark, bucket, tmp_path):
     target = bucket.uri("v.csv")
-    with pytest.raises(TargetUnsupported, match="enable versioning"):
+    with pytest.raises(UnsupportedTargetError, match="enable versioning"):
         write_single_file(spark.range(3), target, existing="keep_version")
-    with pytest.raises(TargetUnsupported, match="a folder keeps no versions"):
+    with pytest.raises(UnsupportedTargetError, match="a folder keeps no versions"):
         write_single_file(spark.range(3), str(tmp_path / "v.csv"), existing="keep_version")
     bucket.s3.put_bucket_versioning(Bucket=bucket.bucket, VersioningConfiguration={"Status": "Enabled"})
     first, second = (write_single_file(spark.range(n), target, existing="keep_version") for n in (1, 2))
@@ -469,17 +469,17 @@ def test_the_control_file_holds_what_is_returned(spark, bucket):
 
 def test_what_a_format_cannot_write_is_named_before_anything_is_computed(spark, tmp_path):
     nested = spark.sql("SELECT 1 AS id, array(1) AS tags, CAST('x' AS BINARY) AS raw")
-    with pytest.raises(RowsUnsupported, match="n.csv: CSV has no way to write tags, raw"):
+    with pytest.raises(UnsupportedRowsError, match="n.csv: CSV has no way to write tags, raw"):
         write_single_file(nested, str(tmp_path / "n.csv"))
-    with pytest.raises(RowsUnsupported, match="one column of type string"):
+    with pytest.raises(UnsupportedRowsError, match="one column of type string"):
         write_single_file(nested, str(tmp_path / "n.txt"))
-    with pytest.raises(RowsUnsupported, match="more than one column is called a"):
+    with pytest.raises(UnsupportedRowsError, match="more than one column is called a"):
         write_single_file(spark.sql("SELECT 1 AS a, 2 AS a"), str(tmp_path / "n.jsonl"))
-    with pytest.raises(NameInvalid, match=r"\.xlsx is not offered: a workbook is one ZIP file"):
+    with pytest.raises(InvalidNameError, match=r"\.xlsx is not offered: a workbook is one ZIP file"):
         write_single_file(nested, str(tmp_path / "n.xlsx"))
-    with pytest.raises(NameInvalid, match="names no file"):
+    with pytest.raises(InvalidNameError, match="names no file"):
         write_single_file(nested, "s3://bucket/", format=JsonLines())
-    with pytest.raises(NameInvalid, match="names a folder"):
+    with pytest.raises(InvalidNameError, match="names a folder"):
         write_single_file(nested, str(tmp_path / "n.jsonl"), run="../x")
     assert list(tmp_path.iterdir()) == []
 
@@ -514,7 +514,7 @@ def test_names_are_filled_or_refused(template, values, expected):
     if expected.endswith(".csv"):
         assert named(template, **values) == expected
     else:
-        with pytest.raises(NameInvalid) as refused:
+        with pytest.raises(InvalidNameError) as refused:
             named(template, **values)
         assert expected in str(refused.value)
 
@@ -554,19 +554,19 @@ def test_a_group_without_a_name_is_refused_before_anything_is_written(spark, tmp
     target = f"{tmp_path}/{{customer}}/orders.jsonl"
     float_ = given.selectExpr("CAST(id AS DOUBLE) AS customer")
     for frame, changed, kind, said in (
-        (orders(spark, ["a", None]), {}, NameInvalid, "customer is NULL or empty in 30 rows"),
-        (orders(spark, ["a", ""]), {}, NameInvalid, "customer is NULL or empty in 30 rows"),
-        (orders(spark, ["a", "b" * 201]), {}, NameInvalid, "a name of more than 200 bytes"),
-        (given, {"by": ["customer", "year"]}, NameInvalid, "two groups have one name"),
-        (given, {"by": []}, NameInvalid, "names no column"),
-        (given, {"by": ["client"]}, RowsUnsupported, "no column client to group by"),
-        (float_, {}, RowsUnsupported, "customer is double"),
-        (given.withColumn("_group", F.lit(1)), {}, RowsUnsupported, "_group has a name that is needed"),
+        (orders(spark, ["a", None]), {}, InvalidNameError, "customer is NULL or empty in 30 rows"),
+        (orders(spark, ["a", ""]), {}, InvalidNameError, "customer is NULL or empty in 30 rows"),
+        (orders(spark, ["a", "b" * 201]), {}, InvalidNameError, "a name of more than 200 bytes"),
+        (given, {"by": ["customer", "year"]}, InvalidNameError, "two groups have one name"),
+        (given, {"by": []}, InvalidNameError, "names no column"),
+        (given, {"by": ["client"]}, UnsupportedRowsError, "no column client to group by"),
+        (float_, {}, UnsupportedRowsError, "customer is double"),
+        (given.withColumn("_group", F.lit(1)), {}, UnsupportedRowsError, "_group has a name that is needed"),
     ):
         with pytest.raises(kind, match=said):
             write_file_per_group(frame, target, **{"by": ["customer"], **changed})
     monkeypatch.setattr(single_file, "MOST_FILES", 1)
-    with pytest.raises(NameInvalid, match="more than 1 groups"):
+    with pytest.raises(InvalidNameError, match="more than 1 groups"):
         write_file_per_group(given, target, by=["customer"])
     assert write_file_per_group(given.where("id < 0"), target, by=["customer"]) == []
     assert list(tmp_path.rglob("*.jsonl")) == [] and list(tmp_path.rglob("*staging*")) == []
@@ -575,7 +575,7 @@ def test_a_group_without_a_name_is_refused_before_anything_is_written(spark, tmp
 def test_where_one_file_exists_none_is_written(spark, place):
     target, given = place.uri("{customer}.jsonl"), orders(spark, ["a", "b"])
     place.put(target.replace("{customer}", "b"), b"old")
-    with pytest.raises(TargetExists, match="b.jsonl exists"):
+    with pytest.raises(TargetExistsError, match="b.jsonl exists"):
         write_file_per_group(given, target, by=["customer"], existing="refuse")
     assert [file for file in place.files() if place.key(target).partition("{")[0] in file] == [
         place.key(target.replace("{customer}", "b"))
@@ -627,14 +627,14 @@ def test_parquet_without_rows_and_by_groups_and_what_is_refused(spark, tmp_path)
     for each, first in zip(made, (0, 1), strict=True):
         assert pyarrow.parquet.read_table(each.uri).column("id").to_pylist() == list(range(first, 60, 2))
     for target, frame, kind, said in (
-        ("x.parquet.gz", given, NameInvalid, "compressed inside; leave .gz out"),
-        ("x.parquet", given.select(F.lit(None).alias("n")), RowsUnsupported, "no type for n"),
-        ("x.csv.zst", given, NameInvalid, "zst is not offered"),
+        ("x.parquet.gz", given, InvalidNameError, "compressed inside; leave .gz out"),
+        ("x.parquet", given.select(F.lit(None).alias("n")), UnsupportedRowsError, "no type for n"),
+        ("x.csv.zst", given, InvalidNameError, "zst is not offered"),
     ):
         with pytest.raises(kind, match=said):
             write_single_file(frame, str(tmp_path / target))
-    with pytest.raises(RowsUnsupported, match="60 rows are more than the 59 of one Parquet file"):
+    with pytest.raises(UnsupportedRowsError, match="60 rows are more than the 59 of one Parquet file"):
         write_single_file(given, str(tmp_path / "x.parquet"), format=Parquet(most_rows=59))
-    with pytest.raises(RowsUnsupported, match="30 rows are more than the 29"):
+    with pytest.raises(UnsupportedRowsError, match="30 rows are more than the 29"):
         write_file_per_group(given, f"{tmp_path}/{{customer}}.parquet", by=["customer"], format=Parquet(most_rows=29))
     assert sorted(path.name for path in tmp_path.glob("*.parquet")) == ["a.parquet", "b.parquet", "none.parquet"]

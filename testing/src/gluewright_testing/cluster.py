@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gluewright_testing.errors import ClusterNotStarted
+from gluewright_testing.errors import ClusterStartError
 from gluewright_testing.java import ensure_java
 
 _CONF = {
@@ -92,8 +92,8 @@ def standalone_cluster(folder: Path, *, workers: int = 2, python_path: Sequence[
         The cluster, when all its workers have registered.
 
     Raises:
-        ClusterNotStarted: they have not within two minutes.
-        JavaNotFound: there is no Java.
+        ClusterStartError: they have not within two minutes.
+        JavaNotFoundError: there is no Java.
 
     Example:
         >>> with standalone_cluster(tmp_path) as cluster:
@@ -157,7 +157,7 @@ def _until(condition: Callable[[], bool], log: Path) -> None:
     while not condition():
         if time.monotonic() > end:
             told = log.read_text(encoding="utf-8")[-3000:]
-            raise ClusterNotStarted(f"Not all workers registered within {_PATIENCE} s. The master's log ends with\n{told}")
+            raise ClusterStartError(f"Not all workers registered within {_PATIENCE} s. The master's log ends with\n{told}")
         time.sleep(0.2)
 
 

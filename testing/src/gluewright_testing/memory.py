@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from gluewright_core.effects import Effect, effect
-from gluewright_core.errors import ConcurrentUpdate, ObjectNotFound, OutcomeUnknownError
+from gluewright_core.errors import ConcurrentUpdateError, ObjectNotFoundError, OutcomeUnknownError
 from gluewright_core.storage import ABSENT, ANY, Expect, Storage, StoredObject
 from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable, PartitionChange, kinds_of, unprotected
 from gluewright_core.tables.interface import TableSpec
@@ -108,7 +108,7 @@ class MemoryStorage(Storage):
         """See :meth:`Storage.read`."""
         found = self._seen(key)
         if found is None:
-            raise ObjectNotFound(f"{self.uri_of(key)} does not exist")
+            raise ObjectNotFoundError(f"{self.uri_of(key)} does not exist")
         return found
 
     def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:
@@ -120,7 +120,7 @@ class MemoryStorage(Storage):
                 refused = (expect is ABSENT and found) or (isinstance(expect, str) and (found is None or found[1] != expect))
                 self.journal.append((key, body, bool(refused)))
                 if refused:
-                    raise ConcurrentUpdate(f"{self.uri_of(key)} was written by another writer")
+                    raise ConcurrentUpdateError(f"{self.uri_of(key)} was written by another writer")
                 version = hashlib.md5(body, usedforsecurity=False).hexdigest()
                 self._objects[key] = (body, version)
                 return version
@@ -146,7 +146,7 @@ class MemoryStorage(Storage):
             refused = found is not None and found[1] != version
             self.journal.append(("delete", key, version, refused))
             if refused:
-                raise ConcurrentUpdate(f"{self.uri_of(key)} was written by another writer")
+                raise ConcurrentUpdateError(f"{self.uri_of(key)} was written by another writer")
             self._objects.pop(key, None)
 
         send("storage.delete", self.uri_of(key), perform, version)

@@ -20,7 +20,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from gluewright_testing.errors import RowsInvalid
+from gluewright_testing.errors import InvalidRowsError
 
 RowLike = Mapping[str, Any] | Sequence[Any]
 
@@ -43,7 +43,7 @@ def rows(
         The rows, in the order given, with exactly this schema.
 
     Raises:
-        RowsInvalid: a row names a column that the schema has not, has too many values, leaves out a column that must
+        InvalidRowsError: a row names a column that the schema has not, has too many values, leaves out a column that must
             not be NULL, or holds a value that its type does not take.
 
     Example:
@@ -60,16 +60,16 @@ def _row(number: int, given: RowLike, struct: StructType, defaults: Mapping[str,
     elif len(given) <= len(struct.names):
         named = dict(zip(struct.names, given, strict=False))
     else:
-        raise RowsInvalid(
+        raise InvalidRowsError(
             f"Row {number} has {len(given)} values for the {len(struct.names)} columns {', '.join(struct.names)}."
         )
     unknown = sorted((set(named) | set(defaults)) - set(struct.names))
     if unknown:
-        raise RowsInvalid(f"Row {number} names {', '.join(unknown)}, and the columns are {', '.join(struct.names)}.")
+        raise InvalidRowsError(f"Row {number} names {', '.join(unknown)}, and the columns are {', '.join(struct.names)}.")
     named = dict(defaults) | named
     missing = [field.name for field in struct if not field.nullable and named.get(field.name) is None]
     if missing:
-        raise RowsInvalid(
+        raise InvalidRowsError(
             f"Row {number} leaves out {', '.join(missing)}, which must not be NULL: give a value or a default."
         )
     return tuple(_fitting(number, field, named.get(field.name)) for field in struct)
@@ -80,7 +80,7 @@ def _fitting(number: int, field: StructField, value: Any) -> Any:
         return _converted(value, field.dataType)
     except (ValueError, ArithmeticError, TypeError) as problem:
         kind = field.dataType.simpleString()
-        raise RowsInvalid(f"Row {number}, column {field.name}: {value!r} is no {kind} ({problem}).") from problem
+        raise InvalidRowsError(f"Row {number}, column {field.name}: {value!r} is no {kind} ({problem}).") from problem
 
 
 def _converted(value: Any, kind: DataType) -> Any:

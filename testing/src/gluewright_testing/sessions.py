@@ -58,7 +58,7 @@ def session_conf(*parts: str, workspace: Path, s3_endpoint: str | None = None) -
         Settings by name; all of them must be set before the session starts.
 
     Raises:
-        JarsUnavailable: the jars of a part could not be fetched, or no part has that name.
+        JarsUnavailableError: the jars of a part could not be fetched, or no part has that name.
     """
     workspace = Path(workspace).absolute()
     conf = dict(_SMALL_AND_QUIET)
@@ -112,8 +112,8 @@ def start_session(
         The session. Stop it before another one with other parts starts.
 
     Raises:
-        JavaNotFound: there is no Java that Spark can run on.
-        JarsUnavailable: as for `session_conf`.
+        JavaNotFoundError: there is no Java that Spark can run on.
+        JarsUnavailableError: as for `session_conf`.
 
     Example:
         >>> spark = start_session("delta", workspace=Path("/tmp/try"))  # doctest: +SKIP

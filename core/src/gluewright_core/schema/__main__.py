@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from gluewright_core.errors import GluewrightError, SourceInvalid
+from gluewright_core.errors import GluewrightError, InvalidSourceError
 from gluewright_core.schema.avro_compatibility import check_avro_versions
 from gluewright_core.schema.compatibility import Compatibility, Incompatibility, check_versions
 from gluewright_core.schema.contract import Contract
@@ -127,7 +127,7 @@ def _say_lost_by_avro(spec: str) -> None:
     """Say what a contract made of an Avro schema does not have; the comparison itself loses nothing."""
     try:
         _say_lost(read_source(spec).losses, f"{spec}: as a contract: ")
-    except SourceInvalid as error:
+    except InvalidSourceError as error:
         _say(f"lost: {spec}: as a contract: everything: {error}", sys.stderr)
 
 

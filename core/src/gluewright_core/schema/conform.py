@@ -162,7 +162,7 @@ FROZEN = "a value does not fit a frozen column; Conformed.require() tells which"
 """The message with which rows fail that hold such a value."""
 
 
-class ContractBroken(Exception):  # noqa: N818
+class ContractViolationError(Exception):
     """Rows cannot be brought to the contract: by their columns, or because too many of them do not fit."""
 
 
@@ -395,7 +395,7 @@ class Conformed:
             The counts, from one pass over the rows.
 
         Raises:
-            ContractBroken: with the counts, examples, and what to do.
+            ContractViolationError: with the counts, examples, and what to do.
         """
         counts = self.counts()
         limits = []
@@ -416,7 +416,7 @@ class Conformed:
         lines.append(
             "Mend the source, or change the contract (type, nullable, on_surprise) or the limit; the rows are in quarantine."
         )
-        raise ContractBroken("\n".join(lines))
+        raise ContractViolationError("\n".join(lines))
 
     def observed(self, observation: Observation) -> Conformed:
         """Count while the rows are used, without a pass of its own: ``read``, each of :attr:`outcomes` and :attr:`broken`.
@@ -481,7 +481,7 @@ def conform(
         Rows and quarantine, lazily.
 
     Raises:
-        ContractBroken: a required column is missing, an unknown one is frozen, names differ only by case, or the
+        ContractViolationError: a required column is missing, an unknown one is frozen, names differ only by case, or the
             contract contradicts itself.
     """
     try:
@@ -509,8 +509,8 @@ def conform(
             checks=tuple(checks),
         )
         judged, quarantined = plan.applied_to(rows)
-    except ContractBroken as broken:
-        raise ContractBroken(f"{dataset}: {broken}") if dataset else broken from None
+    except ContractViolationError as broken:
+        raise ContractViolationError(f"{dataset}: {broken}") if dataset else broken from None
     return Conformed(
         judged,
         tuple(plan.differences),
@@ -553,7 +553,7 @@ class _Plan:
         _require_distinct(contract, "the contract has")
         absent = [name for name in key if name not in contract.names]
         if absent or (unique_key and not key):
-            raise ContractBroken(f"the key {list(key)} is not made of the contract's columns {contract.names}")
+            raise ContractViolationError(f"the key {list(key)} is not made of the contract's columns {contract.names}")
         self._columns = list(self._planner.fields(incoming, contract, "", Mode(values), key))
         self._key = [column for name in key for column in self._columns if column.name == name]
         self._variants = [
@@ -985,10 +985,10 @@ class _Planner:
         own = field.metadata.get("on_surprise")
         if own is not None:
             if own not in set(Mode):
-                raise ContractBroken(f"{path}: on_surprise is {own!r}; it is one of {', '.join(Mode)}")
+                raise ContractViolationError(f"{path}: on_surprise is {own!r}; it is one of {', '.join(Mode)}")
             mode = Mode(own)
             if within and mode is Mode.EVOLVE:
-                raise ContractBroken(
+                raise ContractViolationError(
                     f"{path}: on_surprise=evolve is for whole columns: a column beside has no place in here"
                 )
         nullable = field.nullable and not is_key
@@ -1003,7 +1003,7 @@ class _Planner:
 
     def _missing(self, field: StructField, path: str, *, must: bool) -> _Column:
         if must:
-            raise ContractBroken(
+            raise ContractViolationError(
                 f"{path}: the column is required and missing; add it to the source or allow NULL in the contract"
             )
         self._tell("missing", path, "is missing and becomes NULL")
@@ -1013,7 +1013,7 @@ class _Planner:
 
     def _extra(self, field: StructField, path: str, place: int) -> _Column:
         if self._unknown is Mode.FREEZE:
-            raise ContractBroken(
+            raise ContractViolationError(
                 f"{path}: the contract has no such column, and unknown ones are frozen; add it there or leave it out"
             )
         done = {
@@ -1595,7 +1595,7 @@ class _Pattern:
         allowed = {"yyyy", "MM", "dd"} | (set() if isinstance(target, DateType) else {"HH", "mm", "ss", "S"})
         allowed |= {"XXX"} if isinstance(target, TimestampType) else set()
         if set(groups) - allowed or len(set(groups)) < len(groups) or not {"yyyy", "MM", "dd"} <= set(groups):
-            raise ContractBroken(
+            raise ContractViolationError(
                 f"{path}: the format {pattern!r} of a {_shown_type(target)} needs yyyy, MM and dd, and may have nothing but"
                 f" {', '.join(sorted(allowed))} (S up to six times), each once; quote other letters, such as 'T'"
             )
@@ -1865,7 +1865,9 @@ def _require_distinct(names: StructType | Sequence[str], who: str) -> None:
     for name in names.names if isinstance(names, StructType) else names:
         other = seen.setdefault(name.lower(), name)
         if other is not name:
-            raise ContractBroken(f"{who} both {other!r} and {name!r}, which only case tells apart, if anything; rename one")
+            raise ContractViolationError(
+                f"{who} both {other!r} and {name!r}, which only case tells apart, if anything; rename one"
+            )
 
 
 def _free_names(wanted: Sequence[str], taken: Sequence[str]) -> list[str]:

@@ -34,11 +34,11 @@ from pyspark.sql.types import (
     VarcharType,
 )
 
-from gluewright_core.errors import ContractInvalid
+from gluewright_core.errors import InvalidContractError
 from gluewright_core.schema.collations import collated
 from gluewright_core.schema.conform import Mode, tags_of
 from gluewright_core.schema.rules import Rule, duplicates
-from gluewright_core.schema.types import TypeTextInvalid, parse_type
+from gluewright_core.schema.types import InvalidTypeError, parse_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -69,7 +69,7 @@ class Column:
         rules: what else holds of its values, such as ``Rule(allowed=("EUR", "USD"))``. A Spark schema does not hold them.
 
     Raises:
-        ContractInvalid: the type or the mode is none, or a rule does not go with the type.
+        InvalidContractError: the type or the mode is none, or a rule does not go with the type.
     """
 
     name: str
@@ -96,12 +96,12 @@ class Column:
         given = (self.rules,) if isinstance(self.rules, Rule) else tuple(self.rules)
         set_field(self, "rules", tuple(self._typed_rule(rule, number) for number, rule in enumerate(given)))
         for number, reason in duplicates([rule.name for rule in self.rules]):
-            raise _moved(self.name, ("rules", number), ContractInvalid(reason, [((), reason)]))
+            raise _moved(self.name, ("rules", number), InvalidContractError(reason, [((), reason)]))
 
     def _typed_rule(self, rule: Rule, number: int) -> Rule:
         try:
             return rule.of_type(self.data_type)
-        except ContractInvalid as error:
+        except InvalidContractError as error:
             raise _moved(self.name, ("rules", number), error) from error
 
     @property
@@ -152,8 +152,8 @@ class Contract:
         rules: what holds of whole rows, such as ``Rule(name="paid", sql="price >= 0")`` or ``Rule(unique=("id",))``.
 
     Raises:
-        ContractInvalid: it contradicts itself; every contradiction is named. Patterns and SQL are checked by Spark, so only
-            if a session is active; else they are when rows are first conformed.
+        InvalidContractError: it contradicts itself; every contradiction is named. Patterns and SQL are checked by Spark, so
+            only if a session is active; else they are when rows are first conformed.
     """
 
     name: str
@@ -177,7 +177,7 @@ class Contract:
 
     def _require(self, found: Iterable[tuple[Place, str]]) -> None:
         if wrong := list(found):
-            raise ContractInvalid(f"contract {self.name}: {'; '.join(reason for _, reason in wrong)}", wrong)
+            raise InvalidContractError(f"contract {self.name}: {'; '.join(reason for _, reason in wrong)}", wrong)
 
     def _check_rules(self) -> None:
         from gluewright_core.schema.rule_checks import broken_rules  # noqa: PLC0415 - needs a session's modules
@@ -305,13 +305,13 @@ def mode_of(given: Mode | str, where: str, field: str) -> Mode:
         field: what it is called there.
 
     Raises:
-        ContractInvalid: there is no such mode.
+        InvalidContractError: there is no such mode.
     """
     try:
         return Mode(given)
     except ValueError:
         reason = _unknown_mode(given)
-        raise ContractInvalid(f"{where}: {reason}", [((field,), reason)]) from None
+        raise InvalidContractError(f"{where}: {reason}", [((field,), reason)]) from None
 
 
 def _unknown_mode(given: object) -> str:
@@ -411,12 +411,12 @@ def _within(kind: DataType) -> Iterator[DataType]:
             yield from _within(field.dataType)
 
 
-def _moved(column: str, place: Place, error: ContractInvalid) -> ContractInvalid:
-    return ContractInvalid(f"{column}: {error}", [((*place, *where), reason) for where, reason in error.problems])
+def _moved(column: str, place: Place, error: InvalidContractError) -> InvalidContractError:
+    return InvalidContractError(f"{column}: {error}", [((*place, *where), reason) for where, reason in error.problems])
 
 
-def _column_invalid(column: str, field: str, reason: str) -> ContractInvalid:
-    return ContractInvalid(f"{column}: {reason}", [((field,), reason)])
+def _column_invalid(column: str, field: str, reason: str) -> InvalidContractError:
+    return InvalidContractError(f"{column}: {reason}", [((field,), reason)])
 
 
 def _parsed(column: str, text: Any) -> DataType:
@@ -424,7 +424,7 @@ def _parsed(column: str, text: Any) -> DataType:
         raise _column_invalid(column, "type", f"the type is {text!r}; write a text such as 'decimal(10,2)' or a Spark type")
     try:
         return parse_type(text)
-    except TypeTextInvalid as error:
+    except InvalidTypeError as error:
         raise _column_invalid(column, "type", str(error)) from error
 
 

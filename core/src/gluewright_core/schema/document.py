@@ -13,7 +13,7 @@ from typing import Any
 
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
-from gluewright_core.errors import ContractInvalid
+from gluewright_core.errors import InvalidContractError
 from gluewright_core.schema.contract import Column, Contract, Place
 from gluewright_core.schema.rules import NONE, Rule, rules_document
 from gluewright_core.schema.types import type_text
@@ -48,7 +48,7 @@ def from_document(document: Any) -> Contract:
     """Read a contract out of a document.
 
     Raises:
-        ContractInvalid: with the places of everything that is wrong in its ``problems``.
+        InvalidContractError: with the places of everything that is wrong in its ``problems``.
     """
     given = _mapping(document, (), _CONTRACT_KEYS)
     for needed in ("name", "columns"):
@@ -119,7 +119,7 @@ def _column(document: Any, place: Place, *, has_rules: bool = False) -> Column:
             format=_text(given.get("format", ""), (*place, "format")),
             rules=_rules(given, place),
         )
-    except ContractInvalid as error:
+    except InvalidContractError as error:
         raise _moved(error, place) from error
 
 
@@ -137,7 +137,7 @@ def _rule(document: Any, place: Place) -> Rule:
         lists["allowed"] = tuple(_list(given["allowed"], (*place, "allowed")))
     try:
         return Rule(**{**given, **texts, **lists})
-    except ContractInvalid as error:
+    except InvalidContractError as error:
         raise _moved(error, place) from error
 
 
@@ -176,7 +176,7 @@ def _inner(given: Any, place: Place) -> tuple[DataType, bool]:
 def _as_column(text: str, place: Place, field: str = "type") -> Column:
     try:
         return Column("column", text)
-    except ContractInvalid as error:
+    except InvalidContractError as error:
         raise _wrong((*place, field), error.problems[0][1]) from error
 
 
@@ -225,11 +225,11 @@ def _kind(given: Any) -> str:
     return names.get(type(given)) or repr(given)
 
 
-def _wrong(place: Place, reason: str) -> ContractInvalid:
-    return ContractInvalid(f"{place_text(place)}: {reason}" if place else reason, [(place, reason)])
+def _wrong(place: Place, reason: str) -> InvalidContractError:
+    return InvalidContractError(f"{place_text(place)}: {reason}" if place else reason, [(place, reason)])
 
 
-def _moved(error: ContractInvalid, place: Place) -> ContractInvalid:
+def _moved(error: InvalidContractError, place: Place) -> InvalidContractError:
     """See a column's problems from the contract, unless they know their place already."""
     problems = [(where if where[:1] == ("columns",) else (*place, *where), reason) for where, reason in error.problems]
-    return ContractInvalid(str(error), problems)
+    return InvalidContractError(str(error), problems)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gluewright_core.errors import SourceUnsupported
+from gluewright_core.errors import UnsupportedSourceError
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, differences, matched
 from gluewright_core.schema.reading import Source
@@ -127,7 +127,7 @@ def as_seen_by(contract: Contract, kind: str) -> Contract:
     }
     try:
         return views[kind](contract) if kind in views else contract
-    except SourceUnsupported:
+    except UnsupportedSourceError:
         return contract
 
 

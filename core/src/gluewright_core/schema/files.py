@@ -31,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from gluewright_core.errors import ContractInvalid, SchemaError
+from gluewright_core.errors import InvalidContractError, SchemaError
 from gluewright_core.schema.contract import Contract, Place
 from gluewright_core.schema.document import from_document, place_text, to_document
 from gluewright_core.storage import open_storage
@@ -48,8 +48,8 @@ def load_contract(path: str | os.PathLike[str]) -> Contract:
         path: of a ``.yaml``, ``.yml`` or ``.json`` file; a path or an S3 URI.
 
     Raises:
-        ContractInvalid: the file is not a contract; the message names file, line (YAML) and path of everything wrong.
-        ObjectNotFound: there is no such file.
+        InvalidContractError: the file is not a contract; the message names file, line (YAML) and path of everything wrong.
+        ObjectNotFoundError: there is no such file.
     """
     form = form_of(path)
     return contract_from_text(read_text(path), form, where=os.fspath(path))
@@ -70,14 +70,14 @@ def contract_from_text(text: str, form: Form, *, where: str = "contract") -> Con
         where: the file's name, for messages.
 
     Raises:
-        ContractInvalid: the text is not a contract.
+        InvalidContractError: the text is not a contract.
     """
     document, line_of = (yaml_document if form == "yaml" else json_document)(text, where)
     try:
         return from_document(document)
-    except ContractInvalid as error:
+    except InvalidContractError as error:
         said = [f"{_placed(where, place, line_of)}: {reason}" for place, reason in error.problems]
-        raise ContractInvalid("\n".join(said), error.problems) from error
+        raise InvalidContractError("\n".join(said), error.problems) from error
 
 
 def contract_to_text(contract: Contract, form: Form) -> str:
@@ -93,7 +93,7 @@ def form_of(path: str | os.PathLike[str]) -> Form:
     """Tell a file's form by its ending.
 
     Raises:
-        ContractInvalid: it has another one.
+        InvalidContractError: it has another one.
     """
     ending = os.fspath(path).rpartition(".")[2].lower()
     if ending in {"yaml", "yml"}:
@@ -103,14 +103,14 @@ def form_of(path: str | os.PathLike[str]) -> Form:
     name = os.fspath(path)
     other = {"avsc": "avro", "sql": "ddl", "ddl": "ddl", "parquet": "parquet", "template": "cfn"}.get(ending)
     hint = f"write {other}:{name} if it is one of those" if other else "rename it, or say what it is, as in avro:x.avsc"
-    raise ContractInvalid(f"{name}: a contract's file ends in .yaml, .yml or .json; {hint}")
+    raise InvalidContractError(f"{name}: a contract's file ends in .yaml, .yml or .json; {hint}")
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
     """Read a file as UTF-8, from a path or an S3 URI.
 
     Raises:
-        ObjectNotFound: there is none.
+        ObjectNotFoundError: there is none.
         SchemaError: it is not UTF-8.
     """
     parent, name = _parent_and_name(path)
@@ -148,7 +148,7 @@ def yaml_document(text: str, where: str, loader: Any = None) -> tuple[Any, LineO
         The document, and a function from a place in it to its line.
 
     Raises:
-        ContractInvalid: it is not YAML.
+        InvalidContractError: it is not YAML.
     """
     yaml = yaml_module()
     reader = None
@@ -158,14 +158,14 @@ def yaml_document(text: str, where: str, loader: Any = None) -> tuple[Any, LineO
         _refuse_twice(yaml, root, where)
         document = reader.construct_document(root) if root else None
     except RecursionError as error:
-        raise ContractInvalid(f"{where}: it is nested too deeply, or contains itself") from error
+        raise InvalidContractError(f"{where}: it is nested too deeply, or contains itself") from error
     # PyYAML raises the others for values that do not fit a tag such as !!int.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or error
         hint = f"; if it is a CloudFormation template, write cfn:{where}" if "for the tag '!" in str(reason) else ""
-        raise ContractInvalid(f"{where}{line}: not YAML: {reason}{hint}") from error
+        raise InvalidContractError(f"{where}{line}: not YAML: {reason}{hint}") from error
     finally:
         if reader:
             reader.dispose()
@@ -176,22 +176,22 @@ def json_document(text: str, where: str) -> tuple[Any, LineOf]:
     """Read JSON; an entry that stands twice is refused. The lines of its places are not known.
 
     Raises:
-        ContractInvalid: it is not JSON.
+        InvalidContractError: it is not JSON.
     """
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise ContractInvalid(f"{where}: {twice[0]!r} stands twice in one object; remove one")
+            raise InvalidContractError(f"{where}: {twice[0]!r} stands twice in one object; remove one")
         return dict(pairs)
 
     try:
         return json.loads(text, object_pairs_hook=distinct), lambda _: None
     except RecursionError as error:
-        raise ContractInvalid(f"{where}: it is nested too deeply") from error
+        raise InvalidContractError(f"{where}: it is nested too deeply") from error
     except ValueError as error:
-        raise ContractInvalid(f"{where}: not JSON: {error}") from error
+        raise InvalidContractError(f"{where}: not JSON: {error}") from error
 
 
 def _refuse_twice(yaml: Any, node: Any, where: str) -> None:
@@ -200,7 +200,7 @@ def _refuse_twice(yaml: Any, node: Any, where: str) -> None:
         for key, value in node.value:
             if isinstance(key.value, str) and key.value in seen:
                 line = key.start_mark.line + 1
-                raise ContractInvalid(f"{where}:{line}: {key.value!r} stands twice in one mapping; remove one")
+                raise InvalidContractError(f"{where}:{line}: {key.value!r} stands twice in one mapping; remove one")
             seen.add(key.value if isinstance(key.value, str) else None)
             _refuse_twice(yaml, value, where)
     elif isinstance(node, yaml.SequenceNode):

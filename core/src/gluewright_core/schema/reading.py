@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema.contract import Contract
 from gluewright_core.schema.files import form_of, load_contract, read_text
 from gluewright_core.schema.losses import Converted, Loss
@@ -112,7 +112,7 @@ def _glue(table: str) -> Converted[Contract]:
     try:
         answer = boto3.client("glue").get_table(DatabaseName=database or "default", Name=name)
     except (BotoCoreError, ClientError) as error:
-        raise SourceInvalid(f"{table}: the Glue Data Catalog cannot be read: {error}") from error
+        raise InvalidSourceError(f"{table}: the Glue Data Catalog cannot be read: {error}") from error
     return from_glue(answer)
 
 
@@ -123,9 +123,11 @@ def _cloudformation(place: str) -> Converted[Contract]:
     form = form_of(path) if path.endswith((".json", ".yaml", ".yml")) else "yaml"
     tables = from_cloudformation(read_text(path), form=form, where=path)
     if logical_id and logical_id not in tables:
-        raise SourceInvalid(f"{path}: it has no table {logical_id}; it has {', '.join(tables)}")
+        raise InvalidSourceError(f"{path}: it has no table {logical_id}; it has {', '.join(tables)}")
     if not logical_id and len(tables) > 1:
-        raise SourceInvalid(f"{path}: it has the tables {', '.join(tables)}; say which: cfn:{path}#{next(iter(tables))}")
+        raise InvalidSourceError(
+            f"{path}: it has the tables {', '.join(tables)}; say which: cfn:{path}#{next(iter(tables))}"
+        )
     return tables[logical_id or next(iter(tables))]
 
 

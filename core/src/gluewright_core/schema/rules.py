@@ -24,7 +24,7 @@ from typing import Any
 
 from pyspark.sql.types import BooleanType, DataType, StringType
 
-from gluewright_core.errors import ContractInvalid
+from gluewright_core.errors import InvalidContractError
 from gluewright_core.schema.conform import Check
 from gluewright_core.schema.rule_values import literal, plain_value, typed_value
 from gluewright_core.schema.types import type_text, without_lengths
@@ -80,7 +80,7 @@ class Rule:
         severity: what happens to a row that breaks the rule.
 
     Raises:
-        ContractInvalid: it checks nothing or more than one thing, or its limits contradict each other.
+        InvalidContractError: it checks nothing or more than one thing, or its limits contradict each other.
     """
 
     name: str = ""
@@ -129,7 +129,7 @@ class Rule:
             kind: of the column.
 
         Raises:
-            ContractInvalid: a value is none of that type, or the rule is none for it.
+            InvalidContractError: a value is none of that type, or the rule is none for it.
         """
         if self.of_rows:
             raise _wrong("", "sql and unique are rules of the contract, not of a column; move it to the contract's rules")
@@ -240,5 +240,5 @@ def _range(low: Any, high: Any) -> str:
     return f"between {low} and {high}"
 
 
-def _wrong(field: str, reason: str) -> ContractInvalid:
-    return ContractInvalid(reason, [((field,) if field else (), reason)])
+def _wrong(field: str, reason: str) -> InvalidContractError:
+    return InvalidContractError(reason, [((field,) if field else (), reason)])

@@ -91,7 +91,7 @@ _HIVE_NAME = re.compile(r"[^,:<>()`'\"\s]+( +[^,:<>()`'\"\s]+)*")
 LONGEST_CHAR, LONGEST_VARCHAR = 255, 65535
 
 
-class TypeTextInvalid(ValueError):  # noqa: N818 - the name says what is wrong
+class InvalidTypeError(ValueError):
     """A text is not a type, or a type has no text in the dialect asked for.
 
     Attributes:
@@ -113,7 +113,7 @@ def parse_type(text: str) -> DataType:
         The Spark type. Comments of fields lie in their metadata under ``comment``.
 
     Raises:
-        TypeTextInvalid: it is not a type, or one that Spark or Hive cannot store; the message shows the place.
+        InvalidTypeError: it is not a type, or one that Spark or Hive cannot store; the message shows the place.
 
     Example:
         >>> parse_type("map<string, decimal(10, 2)>").simpleString()
@@ -129,7 +129,7 @@ def parse_fields(text: str) -> StructType:
     """Read a list of columns: ``id BIGINT NOT NULL, name STRING COMMENT 'as signed'``.
 
     Raises:
-        TypeTextInvalid: the text is no such list; the message shows the place.
+        InvalidTypeError: the text is no such list; the message shows the place.
     """
     parser = TypeParser(text)
     fields = parser.fields()
@@ -150,7 +150,7 @@ def type_text(kind: DataType, dialect: Dialect = "spark") -> str:
         read as nullable.
 
     Raises:
-        TypeTextInvalid: the dialect cannot express it.
+        InvalidTypeError: the dialect cannot express it.
 
     Example:
         >>> type_text(parse_type("STRUCT<id: BIGINT NOT NULL, `unit price`: DEC(5)>"))
@@ -171,7 +171,7 @@ def type_text(kind: DataType, dialect: Dialect = "spark") -> str:
         _check_hive_length(kind, dialect)
     text = kind.simpleString()
     if text.partition("(")[0] not in {*_PLAIN, "decimal", "char", "varchar"}:
-        raise TypeTextInvalid(f"{text} is not a type of Hive or Glue; convert the column first")
+        raise InvalidTypeError(f"{text} is not a type of Hive or Glue; convert the column first")
     return text
 
 
@@ -214,14 +214,14 @@ def _spark_field(field: StructField) -> str:
 
 def _hive_field(field: StructField) -> str:
     if not _HIVE_NAME.fullmatch(field.name):
-        raise TypeTextInvalid(f"the field name {field.name!r} cannot stand in a Hive type; rename the field")
+        raise InvalidTypeError(f"the field name {field.name!r} cannot stand in a Hive type; rename the field")
     return f"{field.name}:{type_text(field.dataType, 'hive')}"
 
 
 def _check_hive_length(kind: CharType | VarcharType, dialect: Dialect) -> None:
     longest = LONGEST_CHAR if isinstance(kind, CharType) else LONGEST_VARCHAR
     if dialect != "spark" and kind.length > longest:
-        raise TypeTextInvalid(f"{kind.simpleString()} is longer than Hive's {longest}; use string")
+        raise InvalidTypeError(f"{kind.simpleString()} is longer than Hive's {longest}; use string")
 
 
 class TypeParser:
@@ -240,7 +240,7 @@ class TypeParser:
         """Read one type.
 
         Raises:
-            TypeTextInvalid: there is none.
+            InvalidTypeError: there is none.
         """
         start = self.place()
         name = self.word().lower()
@@ -275,7 +275,7 @@ class TypeParser:
             until: the character that ends the list, which is read too; none when the text ends there.
 
         Raises:
-            TypeTextInvalid: the list is not one.
+            InvalidTypeError: the list is not one.
         """
         found: list[StructField] = []
         if until and self.take(until):
@@ -393,7 +393,7 @@ class TypeParser:
 
     def fail(self, reason: str, offset: int | None = None) -> NoReturn:
         """Raise, with the place."""
-        raise TypeTextInvalid(reason, self.text, self.place() if offset is None else offset)
+        raise InvalidTypeError(reason, self.text, self.place() if offset is None else offset)
 
     def _whose(self) -> str:
         return f"{'.'.join(self._within)}: " if self._within else ""

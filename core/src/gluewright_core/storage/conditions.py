@@ -10,7 +10,12 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.errors import ConcurrentUpdate, ConditionalWritesIgnoredError, LeaseTimeoutError, ObjectNotFound
+from gluewright_core.errors import (
+    ConcurrentUpdateError,
+    ConditionalWritesIgnoredError,
+    LeaseTimeoutError,
+    ObjectNotFoundError,
+)
 from gluewright_core.storage.interface import ABSENT
 
 if TYPE_CHECKING:
@@ -68,7 +73,7 @@ def read_note(storage: Storage) -> dict[str, Any] | None:
     """Read what is noted about the store; None when nothing is."""
     try:
         found = json.loads(storage.read(NOTE)[0])
-    except (ObjectNotFound, ValueError):
+    except (ObjectNotFoundError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -81,6 +86,6 @@ def write_note(storage: Storage, note: dict[str, Any]) -> None:
 def _refuses(storage: Storage, key: str, expect: Any) -> bool:
     try:
         storage.write(key, b"2", expect=expect)
-    except ConcurrentUpdate:
+    except ConcurrentUpdateError:
         return True
     return False

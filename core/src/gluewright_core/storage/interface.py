@@ -87,7 +87,7 @@ class Storage(ABC):
             Its content and its version.
 
         Raises:
-            ObjectNotFound: no object has that key.
+            ObjectNotFoundError: no object has that key.
         """
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
@@ -99,7 +99,7 @@ class Storage(ABC):
             length: how many bytes; fewer are returned where the object ends.
 
         Raises:
-            ObjectNotFound: no object has that key.
+            ObjectNotFoundError: no object has that key.
         """
         content, _ = self.read(key)
         first = start if start >= 0 else max(len(content) + start, 0)
@@ -118,8 +118,8 @@ class Storage(ABC):
             The new version.
 
         Raises:
-            ConcurrentUpdate: what is there is not what was expected. This request wrote nothing; where it was sent more than
-                once, or another one is under way, it is an OutcomeUnknownError instead.
+            ConcurrentUpdateError: what is there is not what was expected. This request wrote nothing; where it was sent more
+                than once, or another one is under way, it is an OutcomeUnknownError instead.
             OutcomeUnknownError: the storage gave no certain answer; the object may have been written, or may be later.
         """
 
@@ -140,7 +140,7 @@ class Storage(ABC):
             version: that must still be there.
 
         Raises:
-            ConcurrentUpdate: it has another version. Nothing was deleted.
+            ConcurrentUpdateError: it has another version. Nothing was deleted.
         """
 
     @abstractmethod
@@ -158,8 +158,8 @@ class Storage(ABC):
             The version of the target.
 
         Raises:
-            ObjectNotFound: a source is missing.
-            ConcurrentUpdate: the target exists and was expected to be absent.
+            ObjectNotFoundError: a source is missing.
+            ConcurrentUpdateError: the target exists and was expected to be absent.
         """
 
     def clear(self, prefix: str, *, keep: Collection[str] = ()) -> None:

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, ObjectNotFound, StorageDenied, StorageError, StorageFull
+from gluewright_core.errors import (
+    ConcurrentUpdateError,
+    ObjectNotFoundError,
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+)
 from gluewright_core.storage.interface import ABSENT, ANY, Expect, Storage, StoredObject
 
 _UNFINISHED = ".gluewright-unfinished-"
@@ -71,7 +77,7 @@ class LocalStorage(Storage):
                 with self._path(key).open("rb") as file:
                     return file.read(), _version(os.fstat(file.fileno()))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise ObjectNotFound(f"{self.uri_of(key)} does not exist") from None
+                raise ObjectNotFoundError(f"{self.uri_of(key)} does not exist") from None
 
     def read_range(self, key: str, start: int, length: int) -> bytes:  # noqa: D102
         with _explained(self.uri_of(key)):
@@ -81,7 +87,7 @@ class LocalStorage(Storage):
                     file.seek(start if start >= 0 else max(size + start, 0))
                     return file.read(length)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise ObjectNotFound(f"{self.uri_of(key)} does not exist") from None
+                raise ObjectNotFoundError(f"{self.uri_of(key)} does not exist") from None
 
     def write(self, key: str, body: bytes, *, expect: str | Expect = ANY) -> str:  # noqa: D102
         def fill(file: BinaryIO) -> None:
@@ -104,7 +110,7 @@ class LocalStorage(Storage):
                 try:
                     part = self._path(source).open("rb")
                 except FileNotFoundError:
-                    raise ObjectNotFound(f"{self.uri_of(source)} does not exist, so it cannot be joined") from None
+                    raise ObjectNotFoundError(f"{self.uri_of(source)} does not exist, so it cannot be joined") from None
                 with part:
                     shutil.copyfileobj(part, file, _CHUNK)
 
@@ -161,9 +167,9 @@ class LocalStorage(Storage):
             return
         found = self.stat(key)
         if expect is ABSENT and found:
-            raise ConcurrentUpdate(f"{self.uri_of(key)} exists already: another writer made it first")
+            raise ConcurrentUpdateError(f"{self.uri_of(key)} exists already: another writer made it first")
         if expect is not ABSENT and (found is None or found.version != expect):
-            raise ConcurrentUpdate(f"{self.uri_of(key)} was changed by another writer since it was read; read it again")
+            raise ConcurrentUpdateError(f"{self.uri_of(key)} was changed by another writer since it was read; read it again")
 
     def _walk(self, folder: str) -> Iterator[str]:
         with _explained(self.uri_of(folder)):
@@ -239,7 +245,9 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageFull(f"{uri}: the disk is full; free space or choose another place, then run again") from error
+            raise StorageFullError(f"{uri}: the disk is full; free space or choose another place, then run again") from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise StorageDenied(f"{uri}: may not be read or written ({error.strerror}); check its permissions") from error
+            raise StorageDeniedError(
+                f"{uri}: may not be read or written ({error.strerror}); check its permissions"
+            ) from error
         raise StorageError(f"{uri}: {error.strerror or error}") from error

@@ -22,13 +22,13 @@ from botocore.exceptions import (
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import (
-    ConcurrentUpdate,
+    ConcurrentUpdateError,
     GluewrightError,
-    ObjectNotFound,
+    ObjectNotFoundError,
     OutcomeUnknownError,
-    StorageDenied,
+    StorageDeniedError,
     StorageError,
-    StorageUnreachable,
+    StorageUnreachableError,
 )
 from gluewright_core.storage.interface import ABSENT, ANY, Expect, Storage, StoredObject
 from gluewright_core.storage.joining import LARGEST_PART, SMALLEST_PART, Part, plan_join
@@ -152,7 +152,7 @@ class S3Storage(Storage):
                 )
             if errors := answer.get("Errors", []):
                 first = errors[0]
-                raise StorageDenied(
+                raise StorageDeniedError(
                     f"{len(errors)} of {len(batch)} objects below {self.uri} were not deleted, the first: "
                     f"{first.get('Key')} ({first.get('Code')}); grant s3:DeleteObject on the prefix"
                 )
@@ -232,7 +232,7 @@ class S3Storage(Storage):
     def _must_stat(self, key: str) -> StoredObject:
         found = self.stat(key)
         if found is None:
-            raise ObjectNotFound(f"{self.uri_of(key)} does not exist, so it cannot be joined")
+            raise ObjectNotFoundError(f"{self.uri_of(key)} does not exist, so it cannot be joined")
         return found
 
     def _stored(self, key: str, size: int, answer: dict[str, Any]) -> StoredObject:
@@ -258,7 +258,7 @@ def _write_error(uri: str, error: Exception, *, is_first: bool) -> GluewrightErr
     explained = _explanation(uri, error) if isinstance(error, ClientError) else _connection_explanation(uri, error)
     if isinstance(error, ClientError):
         retried = not is_first or int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
-        is_refusal = isinstance(explained, ConcurrentUpdate) or error.operation_name == "CompleteMultipartUpload"
+        is_refusal = isinstance(explained, ConcurrentUpdateError) or error.operation_name == "CompleteMultipartUpload"
         if (is_refusal and retried) or _status(error) >= 500:
             why = "was refused after an attempt without an answer" if is_refusal else f"failed ({_status(error)})"
             return OutcomeUnknownError(f"{uri}: the write {why}; whether it was performed is not known")
@@ -289,31 +289,31 @@ def _explained(uri: str) -> Iterator[None]:
 
 def _connection_explanation(uri: str, error: Exception) -> GluewrightError:
     if isinstance(error, EndpointConnectionError):
-        return StorageUnreachable(
+        return StorageUnreachableError(
             f"{uri}: S3 does not answer at {error.kwargs.get('endpoint_url')}; check the endpoint, the Region, and in a VPC "
             "the gateway endpoint for S3"
         )
     if isinstance(error, NoCredentialsError):
-        return StorageDenied(f"{uri}: no AWS credentials; give the job a role, or set AWS_PROFILE")
-    return StorageUnreachable(f"{uri}: {error}")
+        return StorageDeniedError(f"{uri}: no AWS credentials; give the job a role, or set AWS_PROFILE")
+    return StorageUnreachableError(f"{uri}: {error}")
 
 
 def _explanation(uri: str, error: ClientError) -> GluewrightError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = _status(error)
     if code == "NoSuchBucket":
-        return ObjectNotFound(f"{uri}: the bucket does not exist; check its name, account and Region")
+        return ObjectNotFoundError(f"{uri}: the bucket does not exist; check its name, account and Region")
     if code in {"NoSuchKey", "404", "NotFound"} or status == 404:
         # A conditional write that finds nothing answers 404: what was expected to be there is gone.
         return (
-            ConcurrentUpdate(f"{uri} is gone")
+            ConcurrentUpdateError(f"{uri} is gone")
             if error.operation_name == "PutObject"
-            else ObjectNotFound(f"{uri} does not exist")
+            else ObjectNotFoundError(f"{uri} does not exist")
         )
     if status in {409, 412} or code in {"PreconditionFailed", "ConditionalRequestConflict"}:
-        return ConcurrentUpdate(f"{uri} was written by another writer at the same time; read it again")
+        return ConcurrentUpdateError(f"{uri} was written by another writer at the same time; read it again")
     if status == 403:
-        return StorageDenied(
+        return StorageDeniedError(
             f"{uri}: {error.operation_name} is denied ({code}); grant the job's role the S3 action on this prefix"
         )
     return StorageError(

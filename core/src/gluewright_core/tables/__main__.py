@@ -7,7 +7,7 @@ import getpass
 import sys
 from collections.abc import Callable, Sequence
 
-from gluewright_core.errors import GluewrightError, TableError, TableMismatch
+from gluewright_core.errors import GluewrightError, TableError, TableMismatchError
 from gluewright_core.leases import break_lease
 from gluewright_core.state_doctor import examine_state, state_one_writer
 from gluewright_core.storage import Storage, open_storage, parent_uri
@@ -72,7 +72,7 @@ def _patient(location: str, table: str, catalog: Catalog) -> Patient:
     name = table or _table_name(storage, folder)
     found = catalog.table(name) if name else None
     if found is None:
-        raise TableMismatch(
+        raise TableMismatchError(
             f"{location}: {f'{name} is not in this catalog' if name else 'nothing was published here'}; give --table and "
             "--catalog"
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gluewright_core.errors import TableMismatch, TableUnsupported
+from gluewright_core.errors import TableMismatchError, UnsupportedTableError
 from gluewright_core.storage import Storage, open_storage, parent_uri
 from gluewright_core.tables.catalog import SWITCHED, Catalog, PartitionChange, relative_to
 from gluewright_core.tables.commit_protocol import CommitProtocol
@@ -87,8 +87,8 @@ def adopt(
         What moves; ``str()`` of it says what that means for readers.
 
     Raises:
-        TableUnsupported: the table is not in the catalog, or uses partition projection.
-        TableMismatch: the declaration differs from the catalog, or a partition is not in it.
+        UnsupportedTableError: the table is not in the catalog, or uses partition projection.
+        TableMismatchError: the declaration differs from the catalog, or a partition is not in it.
     """
     from gluewright_core.tables.catalog_spark import SparkCatalog  # noqa: PLC0415 - loads with pyspark
 
@@ -121,10 +121,12 @@ def adopt(
 def _require_adoptable(catalog: Catalog, spec: TableSpec) -> None:
     found = catalog.table(spec.name)
     if found is None:
-        raise TableUnsupported(f"{spec.name} is not in the catalog; there is nothing to adopt, just publish to it")
+        raise UnsupportedTableError(f"{spec.name} is not in the catalog; there is nothing to adopt, just publish to it")
     require_same_columns(spec, found)
     if found.properties.get(PROJECTION, "").lower() == "true":
-        raise TableUnsupported(f"{spec.name} uses partition projection: the catalog's locations are not what readers see")
+        raise UnsupportedTableError(
+            f"{spec.name} uses partition projection: the catalog's locations are not what readers see"
+        )
 
 
 def _wanted(spec: TableSpec, located: Mapping[Values, str], partitions: Sequence[Partition] | None) -> list[Values]:
@@ -133,7 +135,7 @@ def _wanted(spec: TableSpec, located: Mapping[Values, str], partitions: Sequence
     wanted = [values_of(spec.partition_by, partition) for partition in partitions]
     missing = [name_of(spec.partition_by, values) for values in wanted if values not in located]
     if missing:
-        raise TableMismatch(f"{spec.name} has no partitions {', '.join(missing)} in the catalog; see SHOW PARTITIONS")
+        raise TableMismatchError(f"{spec.name} has no partitions {', '.join(missing)} in the catalog; see SHOW PARTITIONS")
     return wanted
 
 

@@ -106,7 +106,7 @@ class Catalog(ABC):
                 condition of it where the catalog can.
 
         Raises:
-            ConcurrentUpdate: from ``require``, or the table was changed by another writer.
+            ConcurrentUpdateError: from ``require``, or the table was changed by another writer.
             OutcomeUnknownError: the catalog did not answer.
         """
 

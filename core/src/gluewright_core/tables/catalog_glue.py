@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, OutcomeUnknownError, TableError, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdateError, OutcomeUnknownError, TableError, UnsupportedTableError
 from gluewright_core.schema.types import parse_type, type_text
 from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, kinds_of, unprotected
 from gluewright_core.tables.evolving import evolved
@@ -94,7 +94,7 @@ class GlueDataCatalog(Catalog):
     def evolve(self, spec: TableSpec) -> None:  # noqa: D102
         def change(table: dict[str, Any]) -> None:
             if any(key.startswith("spark.sql.sources.schema") for key in table.get("Parameters", {})):
-                raise TableUnsupported(
+                raise UnsupportedTableError(
                     f"{spec.name} was created by Spark, which keeps its own copy of the columns; add the new ones by its "
                     "ALTER TABLE ... ADD COLUMNS"
                 )
@@ -257,7 +257,7 @@ class GlueDataCatalog(Catalog):
         try:
             with effect("catalog.move", name):
                 self._update_table(name, change, version)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             # An earlier attempt was performed, or columns were added since. Only who holds the lease may look again.
             require()
             if self._must_get(name)["StorageDescriptor"].get("Location", "") == location:
@@ -279,7 +279,7 @@ class GlueDataCatalog(Catalog):
         except HTTPClientError as error:
             raise OutcomeUnknownError(f"{name}: the Glue Data Catalog did not answer; run again to find out") from error
         except self._glue.exceptions.ConcurrentModificationException as error:
-            raise ConcurrentUpdate(f"{name}: its catalog entry was changed by another writer; run again") from error
+            raise ConcurrentUpdateError(f"{name}: its catalog entry was changed by another writer; run again") from error
 
     def _get(self, name: str) -> dict[str, Any] | None:
         database, table = _names(name)
@@ -302,11 +302,13 @@ def glue_column(table: str, column: Any) -> dict[str, str]:
     """Write one column of a Spark schema as the Glue Data Catalog has it.
 
     Raises:
-        TableUnsupported: the catalog has no such type.
+        UnsupportedTableError: the catalog has no such type.
     """
     kind = column.dataType.simpleString()
     if "timestamp_ntz" in kind or "interval" in kind or "variant" in kind:
-        raise TableUnsupported(f"{table}.{column.name}: the Glue Data Catalog has no type {kind}; convert the column first")
+        raise UnsupportedTableError(
+            f"{table}.{column.name}: the Glue Data Catalog has no type {kind}; convert the column first"
+        )
     return {"Name": column.name, "Type": type_text(column.dataType, "glue"), "Comment": column.metadata.get("comment", "")}
 
 

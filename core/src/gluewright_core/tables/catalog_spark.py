@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from pyspark.sql.types import StructType
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import TableMismatch, TableUnsupported
+from gluewright_core.errors import TableMismatchError, UnsupportedTableError
 from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, kinds_of, unprotected
 from gluewright_core.tables.creating import create_table
 from gluewright_core.tables.evolving import evolved
@@ -119,7 +119,7 @@ class SparkCatalog(Catalog):
         setting = "spark.sql.parser.escapedStringLiterals"
         unsafe = [values for values in partitions if any(set(value or "") & {"'", "\\"} for value in values)]
         if unsafe and str(self._spark.conf.get(setting, "false")).lower() == "true":
-            raise TableUnsupported(
+            raise UnsupportedTableError(
                 f"{name}: the partition {name_of(columns, unsafe[0])} has a quote or a backslash, which Spark would change "
                 f"while {setting} is true; set it to false"
             )
@@ -135,7 +135,7 @@ class SparkCatalog(Catalog):
         for part in self._parts(name, columns, list(after)):
             switched.append(self._at(part, after[self._values(columns, part)]))
         if switched.size() < len(moves):
-            raise TableMismatch(f"{name}: partitions were dropped behind a publish that was switching them; run again")
+            raise TableMismatchError(f"{name}: partitions were dropped behind a publish that was switching them; run again")
         with effect("catalog.move", f"{name} {name_of(columns, moves[0].partition)}"):
             self._catalog().alterPartitions(
                 self._identifier(name), jvm.org.apache.spark.api.python.PythonUtils.toSeq(switched)

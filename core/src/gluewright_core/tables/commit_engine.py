@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from gluewright_core.errors import ConcurrentUpdate, DocumentOverwrittenError, PublishTakenOverError, TableError
+from gluewright_core.errors import ConcurrentUpdateError, DocumentOverwrittenError, PublishTakenOverError, TableError
 from gluewright_core.leases import Lease, utc_now
 from gluewright_core.storage import Storage
 from gluewright_core.tables.catalog import Catalog, PartitionChange
@@ -73,7 +73,7 @@ class CommitEngine:
             How many publishes the table has had, repairs included.
 
         Raises:
-            ConcurrentUpdate: that run is alive and publishing.
+            ConcurrentUpdateError: that run is alive and publishing.
             TableChangedError: the catalog has locations that no publish explains.
         """
         head = self.state.head()
@@ -132,7 +132,9 @@ class CommitEngine:
         try:
             decided = self._decide(lease, head, CommitPlan(record, tuple(late), self.table_version()))
         except DocumentOverwrittenError as error:
-            raise ConcurrentUpdate(f"{self._table}: another run repairs the table at the same time; run again") from error
+            raise ConcurrentUpdateError(
+                f"{self._table}: another run repairs the table at the same time; run again"
+            ) from error
         return self.finish_decided(lease, decided, fresh=True)
 
     def _decide(self, lease: Lease, head: Head, plan: CommitPlan) -> Head:
@@ -167,7 +169,7 @@ class CommitEngine:
             plan: of the publish.
 
         Raises:
-            ConcurrentUpdate: it was not decided, and never will be.
+            ConcurrentUpdateError: it was not decided, and never will be.
             PublishTakenOverError: decided; another run finishes it.
             OutcomeUnknownError: the storage does not say whether it was decided.
         """
@@ -178,7 +180,7 @@ class CommitEngine:
             return self._await_other(record)
         try:
             self.finish_decided(lease, decided, fresh=True)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             return self._await_other(record)
         return record
 
@@ -186,7 +188,7 @@ class CommitEngine:
         """Return the record of a publish that was decided and that another run is finishing, or finish it."""
         try:
             self.finish(record.run)
-        except ConcurrentUpdate as error:
+        except ConcurrentUpdateError as error:
             raise PublishTakenOverError(
                 f"{self._table}: run {record.run} decided its publish and lost its lease, another run finishes it: {error}"
             ) from error
@@ -207,7 +209,7 @@ class CommitEngine:
             fresh: whether the plan was made just now, so that nothing of it is applied yet.
 
         Raises:
-            ConcurrentUpdate: another run has taken the lease, and finishes it.
+            ConcurrentUpdateError: another run has taken the lease, and finishes it.
         """
         if not head.publishing:
             return head
@@ -223,11 +225,13 @@ class CommitEngine:
             now = RecentCommit(record.version, record.plan, self._clock().isoformat())
             recent = (*head.recent, now)[-REMEMBERED:]
             return self.state.write_head(replace(head, version=record.version, publishing="", recent=recent))
-        except (ConcurrentUpdate, DocumentOverwrittenError) as error:
+        except (ConcurrentUpdateError, DocumentOverwrittenError) as error:
             # This run slept beyond its lease: what it changed since may have undone what others published.
             lease.release()
             self.finish(record.run)
-            raise ConcurrentUpdate(f"{self._table}: another run finished the publish of {record.run}: {error}") from error
+            raise ConcurrentUpdateError(
+                f"{self._table}: another run finished the publish of {record.run}: {error}"
+            ) from error
 
     def apply(
         self, lease: Lease, changes: Sequence[PartitionChange], table_version: str = "", *, fresh: bool = False

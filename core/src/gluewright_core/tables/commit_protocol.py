@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from gluewright_core.errors import ConcurrentUpdate, StateInvalid, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdateError, InvalidStateError, UnsupportedTableError
 from gluewright_core.leases import utc_now
 from gluewright_core.state import Body
 from gluewright_core.storage import Storage
@@ -92,11 +92,11 @@ class CommitProtocol:
             body: what there is to know; ``prefix`` tells these files from those of another attempt.
 
         Raises:
-            ConcurrentUpdate: another attempt of the run has staged meanwhile. Nothing was noted.
+            ConcurrentUpdateError: another attempt of the run has staged meanwhile. Nothing was noted.
         """
         document, there = self.state.staged(run)
         if there:
-            raise ConcurrentUpdate(f"{self._table}: another attempt of run {run} has staged at the same time")
+            raise ConcurrentUpdateError(f"{self._table}: another attempt of run {run} has staged at the same time")
         self.state.write_staged(run, body, document)
 
     def unstage(self, run: str, prefix: str) -> bool:
@@ -106,7 +106,7 @@ class CommitProtocol:
             Whether nobody needs the files: not when they were published, or forgotten before.
 
         Raises:
-            ConcurrentUpdate: another run is publishing now. Nothing was forgotten.
+            ConcurrentUpdateError: another run is publishing now. Nothing was forgotten.
         """
         with self.engine.lease(run) as lease:
             head = self.engine.finish_decided(lease, self.state.head())
@@ -140,7 +140,7 @@ class CommitProtocol:
             How many publishes the table has had, repairs included.
 
         Raises:
-            ConcurrentUpdate: that run is alive and publishing.
+            ConcurrentUpdateError: that run is alive and publishing.
             TableChangedError: the catalog has locations that no publish explains.
         """
         return self.engine.finish(run)
@@ -173,7 +173,8 @@ class CommitProtocol:
             The commit record.
 
         Raises:
-            ConcurrentUpdate: another run changed one of the partitions since, or is publishing now. Nothing was decided, and
+            ConcurrentUpdateError: another run changed one of the partitions since, or is publishing now. Nothing was
+                decided, and
                 nothing ever will be: the run's files may be deleted.
             PublishTakenOverError: decided; another run finishes it.
             OutcomeUnknownError: the storage does not say whether it was decided.
@@ -183,7 +184,7 @@ class CommitProtocol:
             if done := self.record(run):
                 return done
             if staged and not self._is_staged(run, staged):
-                raise ConcurrentUpdate(f"{self._table}: what run {run} had staged was discarded; stage it again")
+                raise ConcurrentUpdateError(f"{self._table}: what run {run} had staged was discarded; stage it again")
             self._refuse_conflicts(run, head, since, None if whole or alone else set(targets), repairs=alone)
             wanted = {**dict.fromkeys(current), **targets} if whole else targets
             changes = tuple(
@@ -201,27 +202,27 @@ class CommitProtocol:
             The changes, back.
 
         Raises:
-            TableUnsupported: the run has not published here, or files from before it were deleted since. Nothing was
+            UnsupportedTableError: the run has not published here, or files from before it were deleted since. Nothing was
                 changed.
-            ConcurrentUpdate: a later publish changed one of the partitions. Nothing was changed.
+            ConcurrentUpdateError: a later publish changed one of the partitions. Nothing was changed.
         """
         with self.engine.lease(run) as lease:
             head, _ = self.engine.ready(lease)
             record = self.record(run)
             if record is None:
-                raise TableUnsupported(f"{self._table}: run {run} has not published here, or was undone already")
+                raise UnsupportedTableError(f"{self._table}: run {run} has not published here, or was undone already")
             done = self.changes(record)
             current = self._catalog.locations(self._table, [change.partition for change in done])
             later = [c for c in done if not same_location(current.get(c.partition), c.after)]
             if later:
                 names = self._locations.names(change.partition for change in later)
-                raise ConcurrentUpdate(
+                raise ConcurrentUpdateError(
                     f"{self._table}: {names} was published again after run {run}; undo the later run first"
                 )
             back = [self._back(head, change) for change in done]
             if swept := [c for c in back if c.after and not is_complete(self._storage, c.after, c.files)]:
                 names = self._locations.names(change.partition for change in swept)
-                raise TableUnsupported(
+                raise UnsupportedTableError(
                     f"{self._table}: files of {names} from before run {run} are not there any more; publish these "
                     "partitions again instead"
                 )
@@ -239,13 +240,13 @@ class CommitProtocol:
 
     def _refuse_conflicts(self, run: str, head: Head, since: int, wanted: set[Values] | None, *, repairs: bool) -> None:
         if head.version < since:
-            raise StateInvalid(
+            raise InvalidStateError(
                 f"{self.state.uri}: version {head.version}, and run {run} began at version {since}: the head was deleted or "
                 "restored from an older backup meanwhile; run again"
             )
         later = head.after(since)
         if len(later) < head.version - since:
-            raise ConcurrentUpdate(
+            raise ConcurrentUpdateError(
                 f"{self._table}: more than {REMEMBERED} publishes since run {run} began; run it again on the newest rows"
             )
         for commit in later:
@@ -257,6 +258,6 @@ class CommitProtocol:
             if changed:
                 names = self._locations.names(changed)
                 what = f"a late request changed {names}" if is_repair else f"run {plan.record.run} published {names}"
-                raise ConcurrentUpdate(
+                raise ConcurrentUpdateError(
                     f"{self._table}: {what} after run {run} began; run it again on the table as it is now"
                 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from gluewright_core.errors import StateInvalid, TableUnsupported
+from gluewright_core.errors import InvalidStateError, UnsupportedTableError
 from gluewright_core.state import Body, Document, Documents
 from gluewright_core.storage import Storage
 from gluewright_core.tables.catalog import PartitionChange
@@ -113,14 +113,14 @@ class CommitState:
         """Read the head; a table that has none yet has version 0.
 
         Raises:
-            StateInvalid: it cannot be read, or it was deleted although the table has been published.
+            InvalidStateError: it cannot be read, or it was deleted although the table has been published.
         """
         found = self.documents.read("head")
         if found is None and (plan := self._any_plan()):
             # The head is written before the first plan: by now it is there, or it was deleted.
             found = self.documents.read("head")
             if found is None:
-                raise StateInvalid(
+                raise InvalidStateError(
                     f"{self._table}: {self.documents.uri_of('head')} is gone, although the table has been published "
                     f"({plan} is there). Restore it from a backup, or let `python -m gluewright_core.tables doctor` make it "
                     "anew from the plans"
@@ -141,14 +141,16 @@ class CommitState:
         """Read a plan.
 
         Raises:
-            TableUnsupported: it is gone.
-            StateInvalid: it cannot be read.
+            UnsupportedTableError: it is gone.
+            InvalidStateError: it cannot be read.
         """
         if name not in self._plans:
             document = f"plans/{name}"
             found = self.documents.read(document)
             if found is None:
-                raise TableUnsupported(f"{self._table}: {self.documents.uri_of(document)} is gone; restore it from a backup")
+                raise UnsupportedTableError(
+                    f"{self._table}: {self.documents.uri_of(document)} is gone; restore it from a backup"
+                )
             with self.documents.parsing(document):
                 self._plans[name] = _plan_of(found.body)
         return self._plans[name]

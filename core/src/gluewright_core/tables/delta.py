@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from gluewright_core.effects import effect
 from gluewright_core.errors import (
-    ConcurrentUpdate,
-    ObjectNotFound,
+    ConcurrentUpdateError,
+    ObjectNotFoundError,
     OutcomeUnknownError,
     TableChangedError,
-    TableUnsupported,
+    UnsupportedTableError,
 )
 from gluewright_core.storage import open_storage, parent_uri
 from gluewright_core.tables.commit_state import CommitState
@@ -113,12 +113,12 @@ class DeltaTable(ManagedTable):
             return
         try:
             self.undo(run)
-        except ConcurrentUpdate as error:
+        except ConcurrentUpdateError as error:
             raise TableChangedError(
                 f"{self.spec.name}: run {run} was published as version {version} although version {others[0]} came after it "
                 f"began, and later versions keep it from being taken back; restore version {version - 1} and run again"
             ) from error
-        raise ConcurrentUpdate(
+        raise ConcurrentUpdateError(
             f"{self.spec.name}: version {others[0]} was published after run {run} began to read; run it again on the table "
             "as it is now"
         )
@@ -163,9 +163,9 @@ class DeltaTable(ManagedTable):
         document, there = self._state.staged(run)
         try:
             if there:
-                raise ConcurrentUpdate(f"{self.spec.name}: another attempt of run {run} has staged at the same time")
+                raise ConcurrentUpdateError(f"{self.spec.name}: another attempt of run {run} has staged at the same time")
             self._state.write_staged(run, aside.body(), document)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             discard(self._storage, aside.prefix)
             raise
         return self._staging(run, aside)
@@ -186,14 +186,14 @@ class DeltaTable(ManagedTable):
             return self._published(run, done, repeated=True)
         _, found = self._state.staged(run)
         if found is None or found["prefix"] != aside.prefix:
-            raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
+            raise ConcurrentUpdateError(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
         seen = self._refuse_changed(run, aside, int(aside.since))
         rows = read_aside(self._spark, self.spec, self._storage, aside)
         everything = aside.whole or not self.spec.partition_by
         done = self._commit(rows, run, ALL if everything else list(aside.targets), attempt=len(mine) + 1)
         try:
             self._refuse_changed(run, aside, seen, until=int(done["version"]) - 1)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             # Delta compares with what was there when its own transaction began: these came after our look and before it.
             self.undo(run)
             raise
@@ -212,7 +212,7 @@ class DeltaTable(ManagedTable):
         for version in range(since + 1, until + 1):
             changed = self._changed(version)
             if changed is None or (changed if aside.whole else changed & set(aside.targets)):
-                raise ConcurrentUpdate(
+                raise ConcurrentUpdateError(
                     f"{self.spec.name}: version {version} changed the same partitions after run {run} began; run it again "
                     "on the table as it is now"
                 )
@@ -223,7 +223,7 @@ class DeltaTable(ManagedTable):
         columns = self.spec.partition_by
         try:
             log, _ = self._storage.read(f"{self._folder}/_delta_log/{version:020d}.json")
-        except ObjectNotFound:
+        except ObjectNotFoundError:
             return None
         if any("timestamp" in self.spec.schema[column].dataType.typeName() for column in columns):
             return None  # the log spells times in more than one way
@@ -237,10 +237,12 @@ class DeltaTable(ManagedTable):
         history = self._history() if self.exists() else []
         mine = [commit for commit in history if commit["run"] == run]
         if not mine or mine[0]["action"] == "undo":
-            raise TableUnsupported(f"{self.spec.name}: run {run} has not published here, or was undone already")
+            raise UnsupportedTableError(f"{self.spec.name}: run {run} has not published here, or was undone already")
         version = int(mine[0]["version"])
         if mine[0]["action"] == "kept" or version != _effective_version(history):
-            raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
+            raise ConcurrentUpdateError(
+                f"{self.spec.name} was changed after run {run} published; undo the later change first"
+            )
         with self._committing(), self._marked(_metadata(run, "undo")):
             self._spark.sql(f"RESTORE TABLE {self._name} TO VERSION AS OF {version - 1}")
         self._keep_what_came_between(run, int(history[0]["version"]))
@@ -255,7 +257,7 @@ class DeltaTable(ManagedTable):
             return
         with self._committing(), self._marked(_metadata(run, "kept")):
             self._spark.sql(f"RESTORE TABLE {self._name} TO VERSION AS OF {before}")
-        raise ConcurrentUpdate(f"{self.spec.name} was changed while run {run} was undone; undo the later change first")
+        raise ConcurrentUpdateError(f"{self.spec.name} was changed while run {run} was undone; undo the later change first")
 
     @contextmanager
     def _marked(self, metadata: str) -> Iterator[None]:
@@ -282,7 +284,7 @@ class DeltaTable(ManagedTable):
     def _newest(self, log: str) -> dict[str, Any]:
         try:
             checkpoint = json.loads(self._storage.read(f"{log}_last_checkpoint")[0])["version"]
-        except ObjectNotFound:
+        except ObjectNotFoundError:
             checkpoint = 0
         names = (found.key.removeprefix(log) for found in self._storage.list_objects(log, after=f"{log}{checkpoint:020d}"))
         versions = [int(found[1]) for name in names if (found := _COMMIT.fullmatch(name))]

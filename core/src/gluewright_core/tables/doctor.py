@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from gluewright_core.errors import StateInvalid
+from gluewright_core.errors import InvalidStateError
 from gluewright_core.leases import utc_now
 from gluewright_core.storage import Storage
 from gluewright_core.tables.catalog import Catalog, PartitionChange, relative_to, same_location
@@ -75,7 +75,7 @@ class Patient:
         findings = [*lease_findings(state)]
         try:
             head = state.head()
-        except StateInvalid as error:
+        except InvalidStateError as error:
             return [*findings, Finding(str(error), "it is made anew from the plans")]
         if head.publishing:
             plan, pending = state.plan(head.publishing), self.protocol.pending()
@@ -130,12 +130,12 @@ class Patient:
             keep: what to do where no publish explains a location: ``catalog`` or ``publishes``; empty leaves it.
 
         Raises:
-            ConcurrentUpdate: a run is publishing now.
+            ConcurrentUpdateError: a run is publishing now.
             TableChangedError: a location is not explained, and nothing was said about it.
         """
         try:
             self.protocol.state.head()
-        except StateInvalid:
+        except InvalidStateError:
             self._rebuild_head()
         if keep:
             self._settle_unexplained(keep)

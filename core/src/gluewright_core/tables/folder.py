@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gluewright_core.errors import TableUnsupported
+from gluewright_core.errors import UnsupportedTableError
 from gluewright_core.leases import utc_now
 from gluewright_core.storage import Storage, StoredObject, open_storage, parent_uri
 from gluewright_core.tables.catalog import Catalog, CatalogTable, PartitionChange, unprotected
@@ -56,7 +56,7 @@ class FolderTable(ParquetTable):
         return rows.select([f"`{name}`" for name in self.spec.schema.names])
 
     def undo(self, run: str) -> Published:  # noqa: D102
-        raise TableUnsupported(
+        raise UnsupportedTableError(
             f"{self.spec.name} is a bare folder and keeps no old files: run {run} cannot be undone; reprocess the partitions"
         )
 
@@ -95,14 +95,14 @@ class FolderCatalog(Catalog):
         return self._registry.table(name) if self._registry else None
 
     def create(self, spec: TableSpec, properties: Mapping[str, str]) -> None:  # noqa: D102
-        raise TableUnsupported(f"{spec.name} is a bare folder: there is no catalog entry to create")
+        raise UnsupportedTableError(f"{spec.name} is a bare folder: there is no catalog entry to create")
 
     def evolve(self, spec: TableSpec) -> None:  # noqa: D102
         if self._registry:
             self._registry.evolve(spec)
 
     def mark(self, name: str, properties: Mapping[str, str]) -> None:  # noqa: D102
-        raise TableUnsupported(f"{name} is a bare folder: it has no properties")
+        raise UnsupportedTableError(f"{name} is a bare folder: it has no properties")
 
     def files(self, partition: Values) -> Iterator[StoredObject]:
         """List the files of a partition; of the whole table for ``()``."""

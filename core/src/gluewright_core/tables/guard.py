@@ -10,15 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gluewright_core.errors import (
-    ConcurrentUpdate,
+    ConcurrentUpdateError,
     GluewrightError,
     OutcomeUnknownError,
-    RowsOutsidePartitions,
-    StorageDenied,
+    RowsOutsidePartitionsError,
+    StorageDeniedError,
     StorageError,
-    StorageFull,
-    StorageUnreachable,
-    TableMismatch,
+    StorageFullError,
+    StorageUnreachableError,
+    TableMismatchError,
 )
 from gluewright_core.tables.interface import TableSpec
 
@@ -77,12 +77,12 @@ def explained(spec: TableSpec, error: Exception) -> GluewrightError | None:
     """
     text = str(error)
     if _EMPTY_TEXT in text:
-        return TableMismatch(
+        return TableMismatchError(
             f"{spec.name}: a row has an empty text in one of the partition columns {list(spec.partition_by)}; Hive-style "
             "paths would make it NULL. Give it a value or NULL; nothing was published"
         )
     if _OUTSIDE in text:
-        return RowsOutsidePartitions(
+        return RowsOutsidePartitionsError(
             f"{spec.name}: rows belong to partitions that are not among those to replace; nothing was published"
         )
     for kind, marks, advice in _STORAGE_FAILURES:
@@ -100,23 +100,23 @@ _STORAGE_FAILURES: tuple[tuple[type[GluewrightError], tuple[str, ...], str], ...
         "the catalog did not answer to the commit",
     ),
     (
-        StorageFull,
+        StorageFullError,
         ("No space left on device", "Disk quota exceeded"),
         "the disk is full while writing; free space or choose another place, then run again",
     ),
     (
-        StorageDenied,
+        StorageDeniedError,
         ("AccessDenied", "Access Denied", "Permission denied", "Read-only file system", "Mkdirs failed to create"),
         "the target may not be written, or what the rows are made from not be read; check the permissions of the folders or "
         "of the job's role",
     ),
     (
-        StorageUnreachable,
+        StorageUnreachableError,
         ("Connection refused", "UnknownHostException", "connect timed out", "Unable to execute HTTP request"),
         "the storage does not answer; check endpoint, Region and network",
     ),
     (
-        ConcurrentUpdate,
+        ConcurrentUpdateError,
         ("CommitFailedException", "ValidationException: Found conflicting", "ValidationException: Found new conflicting",
          "ValidationException: Cannot determine history", "ConcurrentAppendException", "ConcurrentDeleteReadException",
          "ConcurrentDeleteDeleteException", "ConcurrentTransactionException", "ConcurrentWriteException",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, OutcomeUnknownError, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdateError, OutcomeUnknownError, UnsupportedTableError
 from gluewright_core.tables.evolving import filled
 from gluewright_core.tables.guard import refuse_outside
 from gluewright_core.tables.interface import (
@@ -139,7 +139,7 @@ class IcebergTable(ManagedTable):
             raise
         found = self.staged(run)
         if found is None:
-            raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
+            raise ConcurrentUpdateError(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
         return found
 
     def staged(self, run: str) -> Staging | None:  # noqa: D102
@@ -171,7 +171,7 @@ class IcebergTable(ManagedTable):
         def to_main(table: Any) -> None:
             branch = table.snapshot(branch_of(run))
             if branch is None or branch.snapshotId() != staged.snapshot:
-                raise ConcurrentUpdate(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
+                raise ConcurrentUpdateError(f"{self.spec.name}: what run {run} had staged was discarded; stage it again")
             both = table.newTransaction()
             commit = both.newReplacePartitions() if where is None else both.newOverwrite().overwriteByRowFilter(where)
             if staged.since:
@@ -223,7 +223,7 @@ class IcebergTable(ManagedTable):
                 with self._committing():
                     change(self._loaded())
                 return
-            except ConcurrentUpdate as error:
+            except ConcurrentUpdateError as error:
                 if pause is None or "CommitFailedException" not in str(error.__cause__):
                     raise
             time.sleep(pause)
@@ -239,11 +239,13 @@ class IcebergTable(ManagedTable):
     def undo(self, run: str) -> Published:  # noqa: D102
         done = self._snapshot_of(run) if self.exists() else None
         if done is None:
-            raise TableUnsupported(
+            raise UnsupportedTableError(
                 f"{self.spec.name}: run {run} has not published here, was undone, or its snapshot has expired"
             )
         if done["snapshot_id"] != self._current():
-            raise ConcurrentUpdate(f"{self.spec.name} was changed after run {run} published; undo the later change first")
+            raise ConcurrentUpdateError(
+                f"{self.spec.name} was changed after run {run} published; undo the later change first"
+            )
         if done["parent_id"] is None:
             empty = self._spark.createDataFrame([], self.spec.row_schema)
             self._commit(empty, "true", {UNDONE: run})
@@ -258,7 +260,7 @@ class IcebergTable(ManagedTable):
         with self._committing():
             base = operations.refresh()
             if base.currentSnapshot().snapshotId() != snapshot:
-                raise ConcurrentUpdate(f"{self.spec.name} was changed while it was undone; undo the later change first")
+                raise ConcurrentUpdateError(f"{self.spec.name} was changed while it was undone; undo the later change first")
             back = jvm.org.apache.iceberg.TableMetadata.buildFrom(base).setBranchSnapshot(parent, "main").build()
             operations.commit(base, back)  # refused when another commit was first
 
@@ -291,7 +293,7 @@ class IcebergTable(ManagedTable):
             self._change(lambda table: _branch_at(table, branch, since))
             self._commit(rows, inside, {RUN: run}, branch=branch)
             self._fast_forward(branch, int(since) if since else None)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             self._drop(run)
             raise
 
@@ -303,7 +305,7 @@ class IcebergTable(ManagedTable):
             base = operations.refresh()
             current, ref = base.currentSnapshot(), base.ref(branch)
             if ref is None or (int(current.snapshotId()) if current is not None else None) != since:
-                raise ConcurrentUpdate(
+                raise ConcurrentUpdateError(
                     f"{self.spec.name}: another run published after this one began to read it; run it again on the table as "
                     "it is now"
                 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import StructField, StructType
 
-from gluewright_core.errors import RunRepeated, TableMismatch
+from gluewright_core.errors import RunRepeatedError, TableMismatchError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -44,7 +44,7 @@ class TableSpec:
         comment: of the table.
 
     Raises:
-        TableMismatch: a partition column is not in the schema.
+        TableMismatchError: a partition column is not in the schema.
     """
 
     name: str
@@ -65,7 +65,7 @@ class TableSpec:
     def __post_init__(self) -> None:
         missing = [column for column in self.partition_by if column not in self.schema.names]
         if missing:
-            raise TableMismatch(f"{self.name}: partition columns {missing} are not in its schema {self.schema.names}")
+            raise TableMismatchError(f"{self.name}: partition columns {missing} are not in its schema {self.schema.names}")
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Staging(ABC):
         """Let readers see the rows, in the same switch as :meth:`Table.publish`. Done twice, it changes nothing.
 
         Raises:
-            ConcurrentUpdate: another run published some of the same partitions since the rows were staged, or the rows were
-                discarded. Nothing was published; discard them, and stage again from the table as it is now.
+            ConcurrentUpdateError: another run published some of the same partitions since the rows were staged, or the rows
+                were discarded. Nothing was published; discard them, and stage again from the table as it is now.
         """
 
     @abstractmethod
@@ -168,8 +168,8 @@ class Table(ABC):
             A token; empty while there is no table.
 
         Raises:
-            ConcurrentUpdate: another run is publishing now.
-            TableMismatch: the table is not the declared one.
+            ConcurrentUpdateError: another run is publishing now.
+            TableMismatchError: the table is not the declared one.
         """
 
     @abstractmethod
@@ -193,9 +193,9 @@ class Table(ABC):
             What was done.
 
         Raises:
-            RowsOutsidePartitions: rows belong to partitions that are not listed. Nothing was published.
-            ConcurrentUpdate: another run published some of the same partitions meanwhile. Nothing was published.
-            TableMismatch: the rows do not have the table's columns.
+            RowsOutsidePartitionsError: rows belong to partitions that are not listed. Nothing was published.
+            ConcurrentUpdateError: another run published some of the same partitions meanwhile. Nothing was published.
+            TableMismatchError: the rows do not have the table's columns.
         """
 
     @abstractmethod
@@ -230,9 +230,9 @@ class Table(ABC):
             The rows, to look at and then to publish or to discard.
 
         Raises:
-            RunRepeated: the run has published.
-            RowsOutsidePartitions: rows belong to partitions that are not listed.
-            TableMismatch: the rows do not have the table's columns.
+            RunRepeatedError: the run has published.
+            RowsOutsidePartitionsError: rows belong to partitions that are not listed.
+            TableMismatchError: the rows do not have the table's columns.
         """
 
     @abstractmethod
@@ -244,8 +244,8 @@ class Table(ABC):
         """Take back what a run published, while no later run has replaced the same partitions.
 
         Raises:
-            ConcurrentUpdate: a later publish replaced some of them.
-            TableUnsupported: the table kind keeps no old rows, or they have been swept.
+            ConcurrentUpdateError: a later publish replaced some of them.
+            UnsupportedTableError: the table kind keeps no old rows, or they have been swept.
         """
 
 
@@ -253,17 +253,17 @@ def require_unpublished(table: Table, run: str) -> None:
     """Refuse to stage for a run that has published.
 
     Raises:
-        RunRepeated: it has.
+        RunRepeatedError: it has.
     """
     if table.published(run):
-        raise RunRepeated(f"{table.spec.name}: run {run} has published already; undo it first, or stage as another run")
+        raise RunRepeatedError(f"{table.spec.name}: run {run} has published already; undo it first, or stage as another run")
 
 
 def arranged(rows: DataFrame, spec: TableSpec) -> DataFrame:
     """Give rows the declared order of columns.
 
     Raises:
-        TableMismatch: columns are missing or extra, or a type differs.
+        TableMismatchError: columns are missing or extra, or a type differs.
     """
     expected = {column.name: column.dataType for column in spec.row_schema}
     found = {column.name: column.dataType for column in rows.schema}
@@ -277,5 +277,5 @@ def arranged(rows: DataFrame, spec: TableSpec) -> DataFrame:
         ),
     ]
     if wrong:
-        raise TableMismatch(f"{spec.name}: the rows do not fit the table: {'; '.join(wrong)}")
+        raise TableMismatchError(f"{spec.name}: the rows do not fit the table: {'; '.join(wrong)}")
     return rows.select([f"`{name}`" for name in spec.schema.names])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql.types import StructField, StructType
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import ConcurrentUpdate, TableMismatch
+from gluewright_core.errors import ConcurrentUpdateError, TableMismatchError
 from gluewright_core.tables.creating import create_table
 from gluewright_core.tables.evolving import added, filled, undeclared
 from gluewright_core.tables.guard import explained
@@ -57,7 +57,7 @@ class ManagedTable(Table):
         now = self.begin(run)
         created_since = since == "" and now in {"", "0"}
         if now != since and not created_since:
-            raise ConcurrentUpdate(
+            raise ConcurrentUpdateError(
                 f"{self.spec.name}: another run published after run {run} began to read it; run it again on the table as "
                 "it is now"
             )
@@ -75,7 +75,7 @@ class ManagedTable(Table):
             # The formats themselves would take the rows, and leave NULL in these columns.
             missing = [f"{name} (table: missing)" for name in self.spec.schema.names if name not in existing.names]
             told = "; ".join([*missing, *(f"{name} (declared: missing)" for name in unknown)])
-            raise TableMismatch(f"{self.spec.name}: declared columns differ from the table's: {told}")
+            raise TableMismatchError(f"{self.spec.name}: declared columns differ from the table's: {told}")
         if new := added(self.spec.row_schema, existing):
             fields = ((path, StructField(field.name, field.dataType, True, field.metadata)) for path, field in new)
             columns = ", ".join(column_ddl(field, path) for path, field in fields)

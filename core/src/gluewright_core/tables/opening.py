@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from gluewright_core.errors import TableMismatch
+from gluewright_core.errors import TableMismatchError
 from gluewright_core.tables.catalog import SWITCHED, Catalog
 from gluewright_core.tables.interface import Table, TableSpec
 
@@ -40,11 +40,11 @@ def open_table(
         The table.
 
     Raises:
-        TableMismatch: the kind needs a location and the declaration has none.
+        TableMismatchError: the kind needs a location and the declaration has none.
     """
     kind = Kind(kind)
     if kind is not Kind.ICEBERG and not spec.location:
-        raise TableMismatch(f"{spec.name}: a {kind.value} table needs a location; give TableSpec one")
+        raise TableMismatchError(f"{spec.name}: a {kind.value} table needs a location; give TableSpec one")
     if kind is Kind.ICEBERG:
         from gluewright_core.tables.iceberg import IcebergTable  # noqa: PLC0415 - only the kind that is used is loaded
 

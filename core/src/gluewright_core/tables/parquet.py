@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql.types import StructField, StructType
 
-from gluewright_core.errors import ConcurrentUpdate, TableMismatch, TableUnsupported
+from gluewright_core.errors import ConcurrentUpdateError, TableMismatchError, UnsupportedTableError
 from gluewright_core.leases import utc_now
 from gluewright_core.storage import open_storage, parent_uri
 from gluewright_core.tables.catalog import SWITCHED, Catalog, CatalogTable, same_location
@@ -83,7 +83,7 @@ class ParquetTable(Table):
         aside = self._set_aside(rows, run, replace, since)
         try:
             return self._switch(run, aside, alone=since is not None)
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             # Nothing was decided, and nothing will be. After any other error the publish may have been decided.
             discard(self._storage, aside.prefix)
             raise
@@ -105,7 +105,7 @@ class ParquetTable(Table):
         aside = self._set_aside(rows, run, replace, began)
         try:
             self._protocol.stage(run, aside.body())
-        except ConcurrentUpdate:
+        except ConcurrentUpdateError:
             discard(self._storage, aside.prefix)
             raise
         return self._staging(run, aside)
@@ -133,10 +133,10 @@ class ParquetTable(Table):
 
         Another run that lives and publishes matters at the switch only, or when it may be repairing what this run published.
         """
-        busy: ConcurrentUpdate | None = None
+        busy: ConcurrentUpdateError | None = None
         try:
             self._finish(run)
-        except ConcurrentUpdate as error:
+        except ConcurrentUpdateError as error:
             busy = error
         found = self._protocol.record(run)
         if found and busy:
@@ -184,20 +184,20 @@ class ParquetTable(Table):
             self._catalog.create(self.spec, {SWITCHED: self.spec.location})
             found = self._catalog.table(self.spec.name)
         if found is None:
-            raise TableMismatch(f"{self.spec.name} was created and is not in the catalog; is its database there?")
+            raise TableMismatchError(f"{self.spec.name} was created and is not in the catalog; is its database there?")
         evolve_to(self.spec, found, self._catalog)
         if found.properties.get(PROJECTION, "").lower() == "true":
-            raise TableUnsupported(
+            raise UnsupportedTableError(
                 f"{self.spec.name} uses partition projection, so the catalog's locations are not what readers see; "
                 "publish it as a bare folder"
             )
         if SWITCHED not in found.properties:
-            raise TableUnsupported(
+            raise UnsupportedTableError(
                 f"{self.spec.name} exists and its files lie under its location; adopt it for switching first "
                 "(gluewright_core.tables.adopt), or publish it as a bare folder"
             )
         if not same_location(found.properties[SWITCHED], self.spec.location):
-            raise TableMismatch(
+            raise TableMismatchError(
                 f"{self.spec.name} is published beside {found.properties[SWITCHED]}, and is declared at "
                 f"{self.spec.location}; a table has one location, declare that one"
             )
@@ -207,12 +207,12 @@ class ParquetTable(Table):
         head = self._protocol.state.head()
         owner = head.document.body.get("table") if head.document else None
         if owner not in {None, self.spec.name}:
-            raise TableMismatch(
+            raise TableMismatchError(
                 f"{self.spec.name} is declared at {self.spec.location}, where {owner} was published; a location belongs to "
                 "one table, declare another"
             )
         if version := head.version:
-            raise TableMismatch(
+            raise TableMismatchError(
                 f"{self.spec.name} is not in this session's catalog, and {self._protocol.state.uri} says that it was "
                 f"published {version} times. Does the session use the right catalog (on Glue --enable-glue-datacatalog)? If "
                 "the table was dropped on purpose, delete that folder too"
@@ -240,7 +240,7 @@ def evolve_to(spec: TableSpec, found: CatalogTable, catalog: Catalog) -> None:
     """Add to a table the columns that are declared and not there yet.
 
     Raises:
-        TableMismatch: it is not the declared table otherwise. Nothing was added.
+        TableMismatchError: it is not the declared table otherwise. Nothing was added.
     """
     existing = _parsed(found)
     if not added(spec.row_schema, existing) or undeclared(spec, existing):
@@ -259,7 +259,7 @@ def require_same_columns(spec: TableSpec, found: CatalogTable, columns: StructTy
         columns: as they will be; the catalog's if not told.
 
     Raises:
-        TableMismatch: columns, types or partition columns differ.
+        TableMismatchError: columns, types or partition columns differ.
     """
     declared = {column.name.lower(): column.dataType for column in spec.row_schema}
     existing = {column.name.lower(): column.dataType for column in columns or _parsed(found)}
@@ -270,9 +270,9 @@ def require_same_columns(spec: TableSpec, found: CatalogTable, columns: StructTy
     ]
     wrong += [f"{name} (declared: missing)" for name in existing if name not in declared]
     if wrong:
-        raise TableMismatch(f"{spec.name}: declared columns differ from the catalog's: {'; '.join(wrong)}")
+        raise TableMismatchError(f"{spec.name}: declared columns differ from the catalog's: {'; '.join(wrong)}")
     if [name.lower() for name in spec.partition_by] != [name.lower() for name in found.partition_by]:
-        raise TableMismatch(
+        raise TableMismatchError(
             f"{spec.name}: declared partition columns {list(spec.partition_by)}, the catalog has {list(found.partition_by)}"
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from gluewright_core.errors import TableMismatch
+from gluewright_core.errors import TableMismatchError
 from gluewright_core.tables.sql import quoted, text_expression
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def parse_path(columns: Sequence[str], path: str) -> Values:
         The values.
 
     Raises:
-        TableMismatch: the path does not name these columns in this order.
+        TableMismatchError: the path does not name these columns in this order.
     """
     levels = [level.partition("=") for level in path.split("/")[: len(columns)]]
     if [unescape(name) for name, _, _ in levels] != list(columns) or not all(sign for _, sign, _ in levels):
-        raise TableMismatch(f"{path!r} is not laid out by partition columns {list(columns)}")
+        raise TableMismatchError(f"{path!r} is not laid out by partition columns {list(columns)}")
     return tuple(unescape(value) for _, _, value in levels)
 
 
@@ -92,10 +92,12 @@ def values_of(columns: Sequence[str], partition: Mapping[str, Any]) -> Values:
     """Give a partition that a caller named, such as ``{"dt": date(2013, 1, 31)}``, as values.
 
     Raises:
-        TableMismatch: it does not name exactly the partition columns.
+        TableMismatchError: it does not name exactly the partition columns.
     """
     if set(partition) != set(columns):
-        raise TableMismatch(f"partition {sorted(partition)} does not name exactly the partition columns {list(columns)}")
+        raise TableMismatchError(
+            f"partition {sorted(partition)} does not name exactly the partition columns {list(columns)}"
+        )
     return tuple(value_text(partition[column]) for column in columns)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gluewright_core.effects import effect
-from gluewright_core.errors import RowsOutsidePartitions, TableMismatch
+from gluewright_core.errors import RowsOutsidePartitionsError, TableMismatchError
 from gluewright_core.state import Body
 from gluewright_core.storage import Storage
 from gluewright_core.tables.commit_state import RUNS
@@ -144,13 +144,13 @@ def set_aside(
         since: the table's version at the run's start.
 
     Raises:
-        RowsOutsidePartitions: rows belong to other partitions. Nothing is left of them.
-        TableMismatch: the rows do not fit the table, or a partition is not named by the partition columns.
+        RowsOutsidePartitionsError: rows belong to other partitions. Nothing is left of them.
+        TableMismatchError: the rows do not fit the table, or a partition is not named by the partition columns.
     """
     staged = write_aside(rows, spec, storage, folder, run)
     try:
         wanted = targets(staged, spec, replace)
-    except (RowsOutsidePartitions, TableMismatch):
+    except (RowsOutsidePartitionsError, TableMismatchError):
         discard(storage, staged.prefix)
         raise
     return Aside(staged.prefix, staged.rows, wanted, replace is ALL, since, staged.files)
@@ -187,7 +187,7 @@ def write_aside(rows: DataFrame, spec: TableSpec, storage: Storage, folder: str,
 
     Raises:
         StorageError: the target cannot be written, is full or does not answer.
-        TableMismatch: the rows do not fit the table.
+        TableMismatchError: the rows do not fit the table.
     """
     from pyspark.sql import Observation  # noqa: PLC0415
     from pyspark.sql import functions as F  # noqa: PLC0415
@@ -216,8 +216,8 @@ def targets(staged: Staged, spec: TableSpec, replace: Replace | Sequence[Partiti
     """Say where the files of each partition that is replaced are now; None for one that is emptied.
 
     Raises:
-        RowsOutsidePartitions: rows were written for partitions that are not replaced.
-        TableMismatch: a partition is not named by the partition columns.
+        RowsOutsidePartitionsError: rows were written for partitions that are not replaced.
+        TableMismatchError: a partition is not named by the partition columns.
     """
     found: dict[Values, str | None] = dict(staged.partitions)
     if isinstance(replace, Replace):
@@ -225,7 +225,7 @@ def targets(staged: Staged, spec: TableSpec, replace: Replace | Sequence[Partiti
     wanted = [values_of(spec.partition_by, partition) for partition in replace]
     outside = [name_of(spec.partition_by, values) for values in found if values not in wanted]
     if outside:
-        raise RowsOutsidePartitions(
+        raise RowsOutsidePartitionsError(
             f"{spec.name}: {len(outside)} partitions have rows and are not among those to replace, the first: "
             f"{outside[0]}; nothing was published"
         )

@@ -32,7 +32,7 @@ PLANES = Contract("planes", tuple(Column(name, "string") for name in ("tailnum",
 """A row of the reference table, as it is sent. One that cannot be read fails the job."""
 
 
-class SharingRefused(GluewrightError):  # noqa: N818 - as the errors of core
+class SharingRefusedError(GluewrightError):
     """The key is none to make tokens with. Nothing was read or published."""
 
 
@@ -43,12 +43,12 @@ def sharing_key(secret: Secret) -> Key:
         secret: where it lies, in base64.
 
     Raises:
-        SharingRefused: it is too short, or not base64.
+        SharingRefusedError: it is too short, or not base64.
     """
     try:
         return Key.from_base64("flights1", secret.reveal())
     except MaskingError as error:
-        raise SharingRefused(f"share_key: {error}") from error
+        raise SharingRefusedError(f"share_key: {error}") from error
 
 
 def shared_flights(flights: DataFrame, key: Key) -> DataFrame:

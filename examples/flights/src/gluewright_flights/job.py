@@ -41,7 +41,7 @@ from gluewright_flights.zone import (
     require_readable,
     telling_unreadable,
 )
-from gluewright_incremental.incremental import Batch
+from gluewright_incremental.job.incremental import Batch
 
 AIRLINES_FILE = "reference/airlines.csv"
 PLANES_FILE = "reference/planes.csv"

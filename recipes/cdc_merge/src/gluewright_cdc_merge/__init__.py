@@ -1,14 +1,16 @@
+# gluewright-cdc-merge 0.1.0 __init__.py
+# SPDX-License-Identifier: Apache-2.0
 """Change records into current state, right in any order."""
 
-from gluewright_cdc_merge.audit import audit
-from gluewright_cdc_merge.decode import Decoded, FeedUnsupported, debezium, debezium_flattened, dms, plain
-from gluewright_cdc_merge.merge import Merged, counts, merge, table_schema, tombstone_schema
+from .audit import audit
+from .decode import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
+from .merge import Merged, counts, merge, table_schema, tombstone_schema
 
 __version__ = "0.1.0"
 __all__ = [
     "Decoded",
-    "FeedUnsupported",
     "Merged",
+    "UnsupportedFeedError",
     "audit",
     "counts",
     "debezium",

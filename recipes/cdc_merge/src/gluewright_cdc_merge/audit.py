@@ -1,4 +1,4 @@
-# gluewright-cdc-merge 0.1.0
+# gluewright-cdc-merge 0.1.0 audit.py
 # SPDX-License-Identifier: Apache-2.0
 """Audit the order of a feed: ties, gaps and regressions, key by key.
 
@@ -31,7 +31,7 @@ ARRIVAL = "_arrival"
 """The column of changes that tells in which order they came, such as an offset; regressions are found if it is there."""
 
 
-class AuditUnsupported(Exception):  # noqa: N818
+class UnsupportedAuditError(Exception):
     """The changes cannot be audited as asked."""
 
 
@@ -47,7 +47,7 @@ def audit(changes: DataFrame, *, step: int | None = None) -> DataFrame:
         regression the newest that came earlier. Truncates have no key and are left out.
 
     Raises:
-        AuditUnsupported: gaps are asked for, and the sequence is not one whole number.
+        UnsupportedAuditError: gaps are asked for, and the sequence is not one whole number.
     """
     keyed = changes.where("key IS NOT NULL")
     found = [_ties(keyed)]
@@ -68,7 +68,7 @@ def _gaps(changes: DataFrame, step: int) -> DataFrame:
     sequence = changes.schema["sequence"].dataType
     assert isinstance(sequence, StructType)
     if len(sequence) != 1 or not isinstance(sequence[0].dataType, IntegralType):
-        raise AuditUnsupported(
+        raise UnsupportedAuditError(
             f"a gap is found between whole numbers, and the sequence is {sequence.simpleString()}; leave step out"
         )
     name = sequence.names[0]

@@ -1,4 +1,4 @@
-# gluewright-cdc-merge 0.1.0
+# gluewright-cdc-merge 0.1.0 decode.py
 # SPDX-License-Identifier: Apache-2.0
 """Decode the records of change feeds into change rows, whatever the feed; what cannot be decoded goes to quarantine.
 
@@ -102,7 +102,7 @@ Unit = Literal["seconds", "millis", "micros", "nanos"]
 Decimals = Literal["string", "precise", "double"]
 
 
-class FeedUnsupported(Exception):  # noqa: N818
+class UnsupportedFeedError(Exception):
     """A feed cannot be decoded as asked: by the columns it has, or the types they should become. No record was read."""
 
 
@@ -182,7 +182,7 @@ def debezium(
             a time within three years of 1970 is quarantined.
 
     Raises:
-        FeedUnsupported: naming the column that is not there, or its type.
+        UnsupportedFeedError: naming the column that is not there, or its type.
     """
     source_fields = _SOURCE if sequence_by else _ORDER_AND_TABLE
     fields = {"before": _texts(keys or columns.names), "after": _texts(columns.names), "source": _texts(source_fields)}
@@ -266,7 +266,7 @@ def debezium_flattened(
         timestamps: see :func:`debezium`.
 
     Raises:
-        FeedUnsupported: naming the column that is not there, or its type.
+        UnsupportedFeedError: naming the column that is not there, or its type.
     """
     source_fields = _SOURCE if sequence_by else _ORDER_AND_TABLE
     types = {f"__{prefix}{name}": _SOURCE[name] for prefix in ("", "source_") for name in source_fields}
@@ -333,7 +333,7 @@ def dms(
         op: the column with ``I``, ``U`` or ``D``; it need not be there.
 
     Raises:
-        FeedUnsupported: naming the type that is not supported.
+        UnsupportedFeedError: naming the type that is not supported.
     """
     own = next((name for name in records.columns if name.lower() == op.lower()), None)
     kind = f"coalesce(nullif({_quoted(own)}, ''), 'load')" if own else "'load'"
@@ -386,7 +386,7 @@ def plain(
         unset: the column with an array of the names of columns that the row says nothing about; rows are whole without it.
 
     Raises:
-        FeedUnsupported: naming the column that is not there.
+        UnsupportedFeedError: naming the column that is not there.
     """
     _require(records, op, *([unset] if unset else []))
     own = set(_told_by(records)) - {op, unset}
@@ -615,7 +615,7 @@ def _with_sequence(view: DataFrame, sequence_by: Sequence[str], default: str) ->
     if sequence_by:
         return view.withColumn("_sequence", F.struct(*map(F.expr, sequence_by)))
     if default == "NULL":
-        raise FeedUnsupported("the feed has no sequence of its own; name what orders its changes (sequence_by)")
+        raise UnsupportedFeedError("the feed has no sequence of its own; name what orders its changes (sequence_by)")
     return view.selectExpr("*", f"{default} AS _sequence")
 
 
@@ -640,7 +640,7 @@ def _decode(staged: DataFrame, columns: StructType, keys: Sequence[str], feed: _
     """Decode values in stages: what is used more than once is a column first, so that Spark computes it once."""
     wanted = {field.name: _plain_type(field.dataType) for field in columns}
     if unknown := [name for name in keys if name not in wanted]:
-        raise FeedUnsupported(f"the key {', '.join(unknown)} is not among the columns; they are {', '.join(wanted)}")
+        raise UnsupportedFeedError(f"the key {', '.join(unknown)} is not among the columns; they are {', '.join(wanted)}")
     number = {name: n for n, name in enumerate(wanted)}
     pii = {field.name for field in columns if has_pii(field)}
 
@@ -916,7 +916,7 @@ def _scalar(name: str, comes_as: DataType, kind: DataType, connect: tuple[str, s
             return [lambda x: _micros(x, comes_as, connect, how.timestamps), made]
         case BinaryType() if how.base64:
             return [lambda x: f"try_to_binary({text(x)}, 'base64')"]
-    raise FeedUnsupported(
+    raise UnsupportedFeedError(
         f"column {name}: a {comes_as.simpleString()} cannot be decoded to {kind.simpleString()};"
         " declare it text, or convert it before"
     )
@@ -1092,7 +1092,7 @@ def _type_of(records: DataFrame, name: str) -> DataType:
     _require(records, name)
     kind = records.schema[name].dataType
     if not isinstance(kind, StringType | BinaryType | StructType):
-        raise FeedUnsupported(f"column {name} is {kind.simpleString()}; it must be JSON as text or binary, or a struct")
+        raise UnsupportedFeedError(f"column {name} is {kind.simpleString()}; it must be JSON as text or binary, or a struct")
     return kind
 
 
@@ -1103,7 +1103,9 @@ def _told_by(records: DataFrame) -> list[str]:
 
 def _require(records: DataFrame, *names: str) -> None:
     if missing := [name for name in names if name not in records.columns]:
-        raise FeedUnsupported(f"the records have no column {', '.join(missing)}; they have {', '.join(records.columns)}")
+        raise UnsupportedFeedError(
+            f"the records have no column {', '.join(missing)}; they have {', '.join(records.columns)}"
+        )
 
 
 def _replacing(frame: DataFrame, made: dict[str, str]) -> DataFrame:

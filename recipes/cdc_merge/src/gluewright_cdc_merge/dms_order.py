@@ -1,3 +1,5 @@
+# gluewright-cdc-merge 0.1.0 dms_order.py
+# SPDX-License-Identifier: Apache-2.0
 """Order the records of DMS files: commit time, change number, file, line.
 
 ``TimestampColumnName`` is the time of the commit, so all changes of a transaction tie on it. What orders them is the header

@@ -1,3 +1,5 @@
+# gluewright-cdc-merge 0.1.0 files.py
+# SPDX-License-Identifier: Apache-2.0
 """Read the files of a change feed, of which not all need to have the same columns."""
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from gluewright_cdc_merge.audit import ARRIVAL
-from gluewright_cdc_merge.decode import MALFORMED, UNREADABLE, FeedUnsupported
-from gluewright_cdc_merge.dms_order import PATH, with_place
+from .audit import ARRIVAL
+from .decode import MALFORMED, UNREADABLE, UnsupportedFeedError
+from .dms_order import PATH, with_place
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -83,7 +85,7 @@ def read_csv(
         audited: whether to add in which order records :func:`came`.
 
     Raises:
-        FeedUnsupported: some files have no header that names the key columns.
+        UnsupportedFeedError: some files have no header that names the key columns.
     """
     read = partial(_rows, spark, source, null=null, audited=audited)
     if names:
@@ -94,7 +96,7 @@ def read_csv(
     wanted = {key.lower() for key in keys}
     if len(named) > MOST_HEADS or not all(wanted <= {name.lower() for name in columns} for columns in named.values()):
         # What stands there may be data.
-        raise FeedUnsupported(
+        raise UnsupportedFeedError(
             f"{source}: the first lines of some files are no headers that name {', '.join(keys)}; if the files have none, "
             "name their columns in --file_columns"
         )

@@ -1,4 +1,4 @@
-# gluewright-cdc-merge 0.1.0
+# gluewright-cdc-merge 0.1.0 merge.py
 # SPDX-License-Identifier: Apache-2.0
 """Merge change records into current state: the same table whatever the order, the batches and the repetitions.
 

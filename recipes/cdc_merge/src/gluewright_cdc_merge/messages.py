@@ -1,3 +1,5 @@
+# gluewright-cdc-merge 0.1.0 messages.py
+# SPDX-License-Identifier: Apache-2.0
 """Read the messages of a topic from lines of JSON, with their keys, and place the deletes among them that have no sequence.
 
 A line is a message if it is an object with ``value``, or with ``key`` and Kafka Connect's ``payload``, and with nothing but
@@ -20,8 +22,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from gluewright_cdc_merge.decode import LINE, POSITION, TOMBSTONE
-from gluewright_cdc_merge.ties import describe_change
+from .decode import LINE, POSITION, TOMBSTONE
+from .ties import describe_change
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,3 +1,5 @@
+# gluewright-cdc-merge 0.1.0 ties.py
+# SPDX-License-Identifier: Apache-2.0
 """Find changes of a key whose order is not known: they have one sequence and differ.
 
 Those that come together are quarantined. A change that ties with what an earlier run has merged is found when it is settled.
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from gluewright_cdc_merge.dms_order import LINE
+from .dms_order import LINE
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -1,17 +1,19 @@
+# gluewright-incremental 0.1.0 __init__.py
+# SPDX-License-Identifier: Apache-2.0
 """Only what is new: each object of a source once, by a ledger that anyone can read."""
 
-from gluewright_incremental.ledger import (
+from .ledger import (
     Change,
     Difference,
     Digest,
     IncrementalError,
+    InvalidLimitsError,
     Limits,
-    LimitsInvalid,
-    ObjectsGone,
-    ObjectsRewritten,
-    PartitionUnreadable,
+    ObjectsDeletedError,
+    ObjectsRewrittenError,
     Range,
     SourceObject,
+    UnreadablePartitionError,
     compare,
     digest,
     late,
@@ -27,13 +29,13 @@ __all__ = [
     "Difference",
     "Digest",
     "IncrementalError",
+    "InvalidLimitsError",
     "Limits",
-    "LimitsInvalid",
-    "ObjectsGone",
-    "ObjectsRewritten",
-    "PartitionUnreadable",
+    "ObjectsDeletedError",
+    "ObjectsRewrittenError",
     "Range",
     "SourceObject",
+    "UnreadablePartitionError",
     "compare",
     "digest",
     "late",

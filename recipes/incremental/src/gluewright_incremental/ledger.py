@@ -1,4 +1,4 @@
-# gluewright-incremental 0.1.0
+# gluewright-incremental 0.1.0 ledger.py
 # SPDX-License-Identifier: Apache-2.0
 """What is known of a source, what is new in it, and what comes late: pure functions over listings of objects.
 
@@ -41,19 +41,19 @@ class IncrementalError(Exception):
     """The base of what is wrong with a source or with what is asked of it. Nothing was changed."""
 
 
-class ObjectsRewritten(IncrementalError):  # noqa: N818 - what happened, in the field's own words
+class ObjectsRewrittenError(IncrementalError):
     """Objects that were processed have another content now."""
 
 
-class ObjectsGone(IncrementalError):  # noqa: N818
+class ObjectsDeletedError(IncrementalError):
     """Objects that were processed, or planned, are not in the source any more."""
 
 
-class PartitionUnreadable(IncrementalError):  # noqa: N818
+class UnreadablePartitionError(IncrementalError):
     """A folder looks like a partition and has no value that can be read."""
 
 
-class LimitsInvalid(IncrementalError):  # noqa: N818
+class InvalidLimitsError(IncrementalError):
     """The limits of a batch contradict each other."""
 
 
@@ -176,7 +176,7 @@ def partition_of(prefix: str) -> dict[str, str | None]:
     """Read the partition that a prefix is, where its folders are named ``column=value``; without such names it is empty.
 
     Raises:
-        PartitionUnreadable: a name or a value is missing.
+        UnreadablePartitionError: a name or a value is missing.
 
     Example:
         >>> partition_of("dt=2013-02-03/region=a%2Fb/")
@@ -185,7 +185,7 @@ def partition_of(prefix: str) -> dict[str, str | None]:
     named = [level.partition("=") for level in prefix.split("/")[:-1] if "=" in level]
     for name, _, value in named:
         if not name or not value:
-            raise PartitionUnreadable(
+            raise UnreadablePartitionError(
                 f"{prefix}: the partition {name}={value} has no {'value' if name else 'column'}; move its objects"
             )
     null = "__HIVE_DEFAULT_PARTITION__"
@@ -247,7 +247,7 @@ class Limits:
         last: only prefixes up to this one, and those that begin with it.
 
     Raises:
-        LimitsInvalid: they contradict each other.
+        InvalidLimitsError: they contradict each other.
     """
 
     max_files: int | None = None
@@ -258,9 +258,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in (("max_files", self.max_files), ("max_bytes", self.max_bytes)):
             if value is not None and value < 1:
-                raise LimitsInvalid(f"{name} is {value}; a batch takes at least one object: give 1 or more, or nothing")
+                raise InvalidLimitsError(f"{name} is {value}; a batch takes at least one object: give 1 or more, or nothing")
         if self.last and self.first > self.last and not self.first.startswith(self.last):
-            raise LimitsInvalid(
+            raise InvalidLimitsError(
                 f"from {self.first} is behind to {self.last}; prefixes are compared as text, as keys are sorted"
             )
 
@@ -283,17 +283,17 @@ def take(found: Difference, limits: Limits, *, rewritten: Rewritten = "again", g
         The steps from what is known to what will be.
 
     Raises:
-        ObjectsRewritten: as the policy says.
-        ObjectsGone: as the policy says.
+        ObjectsRewrittenError: as the policy says.
+        ObjectsDeletedError: as the policy says.
     """
     if found.gone and gone == "fail":
         size = sum(each.size for each in found.gone)
-        raise ObjectsGone(
+        raise ObjectsDeletedError(
             f"{len(found.gone):,} objects ({size:,} bytes) that were processed are not in the source any more, the first: "
             f"{min(found.gone).key}; restore them, or say gone=ignore if they are deleted on purpose"
         )
     if found.rewritten and rewritten == "fail":
-        raise ObjectsRewritten(
+        raise ObjectsRewrittenError(
             f"{len(found.rewritten):,} objects that were processed have another content now, the first: "
             f"{min(found.rewritten)[0].key}; say rewritten=again to read them again, or ignore to leave them"
         )

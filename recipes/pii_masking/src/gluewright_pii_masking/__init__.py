@@ -1,8 +1,10 @@
+# gluewright-pii-masking 0.1.0 __init__.py
+# SPDX-License-Identifier: Apache-2.0
 """Mask personal data by a closed policy, with keys that show nowhere."""
 
-from gluewright_pii_masking.detect import DETECTORS, DetectorUnknown, found, hidden
-from gluewright_pii_masking.leaks import LeakCheckInvalid, leaks
-from gluewright_pii_masking.masking import (
+from .detect import DETECTORS, UnknownDetectorError, found, hidden
+from .leaks import InvalidLeakCheckError, leaks
+from .masking import (
     Action,
     Band,
     Change,
@@ -10,15 +12,15 @@ from gluewright_pii_masking.masking import (
     Encrypt,
     EncryptDigits,
     Grid,
+    InvalidKeyError,
+    InvalidPolicyError,
     IpPrefix,
     Keep,
     Key,
-    KeyInvalid,
     MaskingError,
     Partial,
     Policy,
-    PolicyInvalid,
-    PolicyMismatch,
+    PolicyMismatchError,
     Redact,
     ShiftDate,
     Token,
@@ -33,8 +35,8 @@ from gluewright_pii_masking.masking import (
     vault_columns,
     vault_entries,
 )
-from gluewright_pii_masking.risk import ReportInvalid, reidentification
-from gluewright_pii_masking.vault import VaultMismatch, exchanged, issued, sealed
+from .risk import InvalidReportError, reidentification
+from .vault import VaultMismatchError, exchanged, issued, sealed
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,27 +44,27 @@ __all__ = [
     "Action",
     "Band",
     "Change",
-    "DetectorUnknown",
     "Drop",
     "Encrypt",
     "EncryptDigits",
     "Grid",
+    "InvalidKeyError",
+    "InvalidLeakCheckError",
+    "InvalidPolicyError",
+    "InvalidReportError",
     "IpPrefix",
     "Keep",
     "Key",
-    "KeyInvalid",
-    "LeakCheckInvalid",
     "MaskingError",
     "Partial",
     "Policy",
-    "PolicyInvalid",
-    "PolicyMismatch",
+    "PolicyMismatchError",
     "Redact",
-    "ReportInvalid",
     "ShiftDate",
     "Token",
     "TruncateDate",
-    "VaultMismatch",
+    "UnknownDetectorError",
+    "VaultMismatchError",
     "VaultToken",
     "decrypt",
     "decrypt_digits",

@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 canonical.py
 # SPDX-License-Identifier: Apache-2.0
 """Canonical forms of identifiers, so that tokens join however a value was typed.
 

@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 detect.py
 # SPDX-License-Identifier: Apache-2.0
 """Find and hide personal data inside free text, in native expressions, with checksums where there are any.
 
@@ -22,7 +22,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 
-class DetectorUnknown(Exception):  # noqa: N818
+class UnknownDetectorError(Exception):
     """There is no detector of that name."""
 
 
@@ -113,7 +113,7 @@ def found(text: Column, kinds: Sequence[str] = tuple(DETECTORS)) -> Column:
         An array of structs, ``kind`` and ``text``: each different match of each kind. NULL for NULL.
 
     Raises:
-        DetectorUnknown: there is no such kind.
+        UnknownDetectorError: there is no such kind.
     """
 
     def told(kind: str) -> Callable[[Column], Column]:
@@ -133,7 +133,7 @@ def hidden(text: Column, kinds: Sequence[str] = tuple(DETECTORS)) -> Column:
         The text without it. NULL for NULL.
 
     Raises:
-        DetectorUnknown: there is no such kind.
+        UnknownDetectorError: there is no such kind.
     """
     return functools.reduce(_without, _known(kinds), text)
 
@@ -155,5 +155,5 @@ def _matches(text: Column, kind: str) -> Column:
 
 def _known(kinds: Sequence[str]) -> list[str]:
     if unknown := [kind for kind in kinds if kind not in DETECTORS]:
-        raise DetectorUnknown(f"there is no detector {unknown[0]!r}; there are {', '.join(DETECTORS)}")
+        raise UnknownDetectorError(f"there is no detector {unknown[0]!r}; there are {', '.join(DETECTORS)}")
     return [kind for kind in DETECTORS if kind in kinds]

@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 ff1.py
 # SPDX-License-Identifier: Apache-2.0
 """Format-preserving encryption of digits by FF1, in native Spark expressions.
 

@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 leaks.py
 # SPDX-License-Identifier: Apache-2.0
 """Find plain values that came through masking: whole, or inside other texts.
 
@@ -24,7 +24,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, StructType
 
 
-class LeakCheckInvalid(Exception):  # noqa: N818
+class InvalidLeakCheckError(Exception):
     """The check is asked to look for a column that is not there, or for values too short to tell anything."""
 
 
@@ -56,10 +56,12 @@ def leaks(
         different ones). No rows: nothing was found. It has no values itself.
 
     Raises:
-        LeakCheckInvalid: a column is not there, or ``shortest`` is below 3.
+        InvalidLeakCheckError: a column is not there, or ``shortest`` is below 3.
     """
     if shortest < 3:
-        raise LeakCheckInvalid(f"shortest is {shortest}: texts of fewer than 3 characters are everywhere; give 3 or more")
+        raise InvalidLeakCheckError(
+            f"shortest is {shortest}: texts of fewer than 3 characters are everywhere; give 3 or more"
+        )
     values = _texts(plain, columns).where(F.length("text") >= shortest).distinct()
     sampled = masked if fraction is None else masked.sample(fraction, seed)
     texts = _texts(sampled).where(F.length("text") >= shortest).distinct()
@@ -81,7 +83,7 @@ def _texts(rows: DataFrame, only: Sequence[str] | None = None) -> DataFrame:
     if only is not None:
         if missing := [path for path in only if path not in {place for place, _ in found}]:
             known = ", ".join(place for place, _ in found)
-            raise LeakCheckInvalid(f"there is no column {missing[0]} to search for; there are {known}")
+            raise InvalidLeakCheckError(f"there is no column {missing[0]} to search for; there are {known}")
         found = [(place, texts) for place, texts in found if place in only]
     kind = "array<struct<place:string,text:string>>"
     pairs = [F.transform(texts, _placed(place)) for place, texts in found]

@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 masking.py
 # SPDX-License-Identifier: Apache-2.0
 """Mask personal data by a policy that names every column, in native Spark expressions and one pass.
 
@@ -72,15 +72,15 @@ class MaskingError(Exception):
     """The base of this file's errors. No message has a value of the data or a part of a key in it."""
 
 
-class PolicyInvalid(MaskingError):  # noqa: N818
+class InvalidPolicyError(MaskingError):
     """A policy contradicts itself, or asks for what does not protect anything."""
 
 
-class PolicyMismatch(MaskingError):  # noqa: N818
+class PolicyMismatchError(MaskingError):
     """A policy does not fit the rows: a column is not named, an entry names nothing, or an action is not for that type."""
 
 
-class KeyInvalid(MaskingError):  # noqa: N818
+class InvalidKeyError(MaskingError):
     """A key is missing, too short, or not written as base64."""
 
 
@@ -103,7 +103,7 @@ class Key:
         secret: at least 32 random bytes; no `repr` shows them.
 
     Raises:
-        KeyInvalid: the key is too short, or its id has other characters.
+        InvalidKeyError: the key is too short, or its id has other characters.
     """
 
     id: str
@@ -111,9 +111,9 @@ class Key:
 
     def __post_init__(self) -> None:
         if not _KEY_ID.fullmatch(self.id):
-            raise KeyInvalid(f"key id {self.id!r}: use 1 to 16 letters, digits, _ and -")
+            raise InvalidKeyError(f"key id {self.id!r}: use 1 to 16 letters, digits, _ and -")
         if len(self.secret) < SHORTEST_KEY:
-            raise KeyInvalid(
+            raise InvalidKeyError(
                 f"key {self.id}: it has {len(self.secret)} bytes, at least {SHORTEST_KEY} are needed; make one with "
                 "`openssl rand -base64 32`"
             )
@@ -127,13 +127,13 @@ class Key:
             text: base64, such as ``openssl rand -base64 32`` prints.
 
         Raises:
-            KeyInvalid: the text is not base64, or the key is too short. The message does not repeat it.
+            InvalidKeyError: the text is not base64, or the key is too short. The message does not repeat it.
         """
         try:
             return cls(id, base64.b64decode(text.strip(), validate=True))
         except (binascii.Error, ValueError):
             # Without the cause: nothing made of the key's text may travel further.
-            raise KeyInvalid(f"key {id}: it is not base64; make one with `openssl rand -base64 32`") from None
+            raise InvalidKeyError(f"key {id}: it is not base64; make one with `openssl rand -base64 32`") from None
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"key {self.id} stays in the process that has it: it is not pickled or copied")
@@ -564,7 +564,9 @@ class Partial(Action):
 
     def __post_init__(self) -> None:
         if min(self.first, self.last) < 0:
-            raise PolicyInvalid(f"partial: first is {self.first} and last is {self.last}; give numbers of characters from 0")
+            raise InvalidPolicyError(
+                f"partial: first is {self.first} and last is {self.last}; give numbers of characters from 0"
+            )
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         return "" if isinstance(kind, StringType) else f"it shows parts of a text, not of {kind.simpleString()}"
@@ -608,7 +610,7 @@ class TruncateDate(Action):
 
     def __post_init__(self) -> None:
         if self.to not in _UNITS:
-            raise PolicyInvalid(f"truncate_date: to is {self.to!r}; it is one of {', '.join(_UNITS)}")
+            raise InvalidPolicyError(f"truncate_date: to is {self.to!r}; it is one of {', '.join(_UNITS)}")
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         timely = isinstance(kind, DateType | TimestampType | TimestampNTZType)
@@ -638,9 +640,9 @@ class ShiftDate(Action):
 
     def __post_init__(self) -> None:
         if isinstance(self.days, bool) or not isinstance(self.days, int) or not 0 < self.days <= _MOST_DAYS:
-            raise PolicyInvalid(f"shift_date: days is {self.days!r}; it is a whole number from 1 to {_MOST_DAYS:,}")
+            raise InvalidPolicyError(f"shift_date: days is {self.days!r}; it is a whole number from 1 to {_MOST_DAYS:,}")
         if not isinstance(self.by, str) or not self.by:
-            raise PolicyInvalid("shift_date: by names the column that tells persons apart, such as patient_id")
+            raise InvalidPolicyError("shift_date: by names the column that tells persons apart, such as patient_id")
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         timely = isinstance(kind, DateType | TimestampType | TimestampNTZType)
@@ -673,7 +675,7 @@ class Band(Action):
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not self.width > 0:
-            raise PolicyInvalid(f"band: width is {self.width!r}; it is a number above 0")
+            raise InvalidPolicyError(f"band: width is {self.width!r}; it is a number above 0")
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         if isinstance(kind, _INTEGERS):
@@ -703,7 +705,7 @@ class Grid(Action):
 
     def __post_init__(self) -> None:
         if isinstance(self.degrees, bool) or not 0 < self.degrees <= 180:
-            raise PolicyInvalid(f"grid: degrees is {self.degrees!r}; it is above 0 and at most 180")
+            raise InvalidPolicyError(f"grid: degrees is {self.degrees!r}; it is above 0 and at most 180")
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         coordinate = isinstance(kind, DecimalType | FloatType | DoubleType)
@@ -762,7 +764,9 @@ class IpPrefix(Action):
 
     def __post_init__(self) -> None:
         if not 0 < self.v4 < 32 or self.v6 not in {16, 32, 48, 64}:
-            raise PolicyInvalid(f"ip_prefix: v4 is {self.v4} and v6 is {self.v6}; v4 is 1 to 31, v6 is 16, 32, 48 or 64")
+            raise InvalidPolicyError(
+                f"ip_prefix: v4 is {self.v4} and v6 is {self.v6}; v4 is 1 to 31, v6 is 16, 32, 48 or 64"
+            )
 
     def refuses(self, kind: DataType) -> str:  # noqa: D102
         return "" if isinstance(kind, StringType) else f"it is for addresses as text, not for {kind.simpleString()}"
@@ -805,14 +809,16 @@ def _steps(action: str, given: Sequence[str]) -> tuple[str, ...]:
     steps = (given,) if isinstance(given, str) else tuple(given)
     forms = [step for step in steps if step not in _NORMALISE]
     if wrong := [step for step in forms if canonical.form_of(str(step)) is None]:
-        raise PolicyInvalid(f"{action}: normalise has {wrong[0]!r}; there are {', '.join((*_NORMALISE, *canonical.FORMS))}")
+        raise InvalidPolicyError(
+            f"{action}: normalise has {wrong[0]!r}; there are {', '.join((*_NORMALISE, *canonical.FORMS))}"
+        )
     if len(forms) > 1:
-        raise PolicyInvalid(f"{action}: normalise has {' and '.join(forms)}; a value has one form")
+        raise InvalidPolicyError(f"{action}: normalise has {' and '.join(forms)}; a value has one form")
     for step in forms:
         try:
             canonical.check(step)
         except ValueError as error:
-            raise PolicyInvalid(f"{action}: {error}") from None
+            raise InvalidPolicyError(f"{action}: {error}") from None
     return steps
 
 
@@ -862,11 +868,11 @@ class Token(Action):
     def __post_init__(self) -> None:
         object.__setattr__(self, "normalise", _steps("token", self.normalise))
         if self.alphabet not in _ALPHABETS:
-            raise PolicyInvalid(f"token: alphabet is {self.alphabet!r}; it is one of {', '.join(_ALPHABETS)}")
+            raise InvalidPolicyError(f"token: alphabet is {self.alphabet!r}; it is one of {', '.join(_ALPHABETS)}")
         bits, most = _ALPHABETS[self.alphabet]
         fewest = -int(-_FEWEST_BITS // bits)
         if self.length is not None and not fewest <= self.length <= most:
-            raise PolicyInvalid(
+            raise InvalidPolicyError(
                 f"token: length is {self.length}; in {self.alphabet} it is {fewest} to {most}: with fewer than "
                 f"{_FEWEST_BITS} bits different values get the same token"
             )
@@ -1058,7 +1064,7 @@ class Policy:
             ``none``, ``sampled`` or ``full``.
 
     Raises:
-        PolicyInvalid: an entry is no action.
+        InvalidPolicyError: an entry is no action.
 
     Example:
         >>> Policy({"id": Keep()}, tags={"pii": Redact()}).tags
@@ -1073,15 +1079,17 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.unlisted not in {"stop", "drop"}:
-            raise PolicyInvalid(f"{self.name}: unlisted is {self.unlisted!r}; it is stop or drop")
+            raise InvalidPolicyError(f"{self.name}: unlisted is {self.unlisted!r}; it is stop or drop")
         if self.leak_check not in {"none", "sampled", "full"}:
-            raise PolicyInvalid(f"{self.name}: leak_check is {self.leak_check!r}; it is none, sampled or full")
+            raise InvalidPolicyError(f"{self.name}: leak_check is {self.leak_check!r}; it is none, sampled or full")
         names = [tag.lower() for tag in self.tags]
         if twice := [tag for tag in names if names.count(tag) > 1]:
-            raise PolicyInvalid(f"{self.name}: the tag {twice[0]} is there twice; upper and lower case are the same tag")
+            raise InvalidPolicyError(
+                f"{self.name}: the tag {twice[0]} is there twice; upper and lower case are the same tag"
+            )
         for where, action in [*self.columns.items(), *self.tags.items()]:
             if not isinstance(action, Action):
-                raise PolicyInvalid(
+                raise InvalidPolicyError(
                     f"{self.name}: {where}: {type(action).__name__} is no action; use Keep(), Token() or another"
                 )
 
@@ -1095,7 +1103,7 @@ class Policy:
             more: actions of your own by name, as functions of their attributes.
 
         Raises:
-            PolicyInvalid: names the entry and what it may be.
+            InvalidPolicyError: names the entry and what it may be.
 
         Example:
             >>> Policy.from_document({"columns": {"id": "keep", "card": {"action": "partial", "last": 4}}}).columns["card"]
@@ -1103,15 +1111,15 @@ class Policy:
         """
         known = [each.name for each in dataclasses.fields(cls)]
         if not isinstance(document, Mapping):
-            raise PolicyInvalid(f"a policy is a mapping with {', '.join(known)}")
+            raise InvalidPolicyError(f"a policy is a mapping with {', '.join(known)}")
         if wrong := [str(entry) for entry in document if entry not in known]:
-            raise PolicyInvalid(f"a policy has no {wrong[0]!r}; it has {', '.join(known)}")
+            raise InvalidPolicyError(f"a policy has no {wrong[0]!r}; it has {', '.join(known)}")
         given = dict(document)
         actions: dict[str, Callable[..., Action]] = {**_ACTIONS, **(more or {})}
         for part in ("columns", "tags"):
             entries = given.get(part) or {}
             if not isinstance(entries, Mapping):
-                raise PolicyInvalid(f"{part}: a mapping of names to actions was expected")
+                raise InvalidPolicyError(f"{part}: a mapping of names to actions was expected")
             given[part] = {str(name): _action(f"{part}.{name}", entry, actions) for name, entry in entries.items()}
         return cls(**given)
 
@@ -1124,23 +1132,23 @@ class Policy:
 def _action(where: str, entry: Any, actions: Mapping[str, Callable[..., Action]]) -> Action:
     options = {"action": entry} if isinstance(entry, str) else entry
     if not isinstance(options, Mapping) or "action" not in options:
-        raise PolicyInvalid(f"{where}: an action is its name, or a mapping with action and its attributes")
+        raise InvalidPolicyError(f"{where}: an action is its name, or a mapping with action and its attributes")
     called = str(options["action"])
     if called.lower().replace("-", "").replace("_", "") in _UNKEYED:
-        raise PolicyInvalid(f"{where}: {_HASH_REFUSED}")
+        raise InvalidPolicyError(f"{where}: {_HASH_REFUSED}")
     if called not in actions:
-        raise PolicyInvalid(f"{where}: there is no action {called!r}; {_near(called, actions)}")
+        raise InvalidPolicyError(f"{where}: there is no action {called!r}; {_near(called, actions)}")
     make = actions[called]
     attributes = {str(name): value for name, value in options.items() if name != "action"}
     declared = list(inspect.signature(make).parameters)
     if unknown := [name for name in attributes if name not in declared]:
-        raise PolicyInvalid(f"{where}: {called} has no {unknown[0]!r}; it has {', '.join(declared) or 'no attributes'}")
+        raise InvalidPolicyError(f"{where}: {called} has no {unknown[0]!r}; it has {', '.join(declared) or 'no attributes'}")
     try:
         return make(**attributes)
-    except PolicyInvalid as error:
-        raise PolicyInvalid(f"{where}: {error}") from error
+    except InvalidPolicyError as error:
+        raise InvalidPolicyError(f"{where}: {error}") from error
     except TypeError as error:
-        raise PolicyInvalid(
+        raise InvalidPolicyError(
             f"{where}: {called}: an attribute is missing or of another type ({', '.join(declared)})"
         ) from error
 
@@ -1234,7 +1242,7 @@ class _Decisions:
         if not self._problems and all(isinstance(self.actions.get(column.path), Drop) for column in self.columns):
             self._problems.append("no column would be left")
         if self._problems:
-            raise PolicyMismatch(f"{policy.name}: the policy does not fit: {'; '.join(self._problems)}")
+            raise PolicyMismatchError(f"{policy.name}: the policy does not fit: {'; '.join(self._problems)}")
 
     def _decide(self, node: _Node, inherited: Action | None) -> None:
         """Find the action of a node and of its parts."""
@@ -1381,15 +1389,15 @@ def mask(rows: DataFrame, policy: Policy, *, key: Key | None = None, declared: S
         others only their comment.
 
     Raises:
-        PolicyMismatch: names everything that does not fit, before anything is read.
-        KeyInvalid: the policy needs a key and there is none.
+        PolicyMismatchError: names everything that does not fit, before anything is read.
+        InvalidKeyError: the policy needs a key and there is none.
 
     Example:
         >>> mask(people, Policy({"id": Keep(), "card": Partial(last=4)}))                          # doctest: +SKIP
     """
     decisions = _Decisions(policy, rows.schema, declared)
     if key is None and any(action.keyed for action in decisions.actions.values()):
-        raise KeyInvalid(f"{policy.name}: tokens and encryption need a key; {_HASH_REFUSED}")
+        raise InvalidKeyError(f"{policy.name}: tokens and encryption need a key; {_HASH_REFUSED}")
     keys = Keys([key] if key else [], rows.columns, decisions.texts)
     masked = []
     for column, each in zip(decisions.columns, rows.schema, strict=True):
@@ -1419,15 +1427,15 @@ def rotation(rows: DataFrame, policy: Policy, *, old: Key, new: Key, declared: S
         ``column`` (the path), ``old`` and ``new``: each pair once. No rows if the policy makes no tokens.
 
     Raises:
-        PolicyMismatch: see :func:`mask`.
-        KeyInvalid: the keys have the same id.
+        PolicyMismatchError: see :func:`mask`.
+        InvalidKeyError: the keys have the same id.
 
     Example:
         >>> pairs = rotation(people, policy, old=Key("2025", a), new=Key("2026", b))               # doctest: +SKIP
         >>> orders.join(pairs.where("column = 'email'"), orders.email == pairs.old)                # doctest: +SKIP
     """
     if old.id == new.id:
-        raise KeyInvalid(f"key {old.id}: both keys have this id; give the new one another")
+        raise InvalidKeyError(f"key {old.id}: both keys have this id; give the new one another")
     decisions, keys = _Decisions(policy, rows.schema, declared), Keys([new, old], rows.columns)
     pairs = [F.array().cast("array<struct<column:string,old:string,new:string>>")]
     for column in decisions.columns:
@@ -1452,7 +1460,7 @@ def vault_entries(rows: DataFrame, policy: Policy, *, key: Key, declared: Struct
         `decrypt` reads it), each once. No rows if the policy has no `VaultToken`.
 
     Raises:
-        PolicyMismatch: see :func:`mask`.
+        PolicyMismatchError: see :func:`mask`.
 
     Example:
         >>> new = issued(vault_entries(people, policy, key=key), vault)                            # doctest: +SKIP
@@ -1494,7 +1502,7 @@ def vault_columns(rows: DataFrame, policy: Policy, *, declared: StructType | Non
         declared: see :func:`mask`.
 
     Raises:
-        PolicyMismatch: see :func:`mask`.
+        PolicyMismatchError: see :func:`mask`.
     """
     actions = _Decisions(policy, rows.schema, declared).actions
     return [path for path, action in actions.items() if isinstance(action, VaultToken)]
@@ -1512,13 +1520,13 @@ def rekeyed(vault: DataFrame, *, old: Key, new: Key) -> DataFrame:
         The same rows with the new key's ``lookup`` and ``sealed``. What the old key does not open fails the action.
 
     Raises:
-        KeyInvalid: the keys have the same id.
+        InvalidKeyError: the keys have the same id.
 
     Example:
         >>> vault = rekeyed(vault, old=Key("2025", a), new=Key("2026", b))                         # doctest: +SKIP
     """
     if old.id == new.id:
-        raise KeyInvalid(f"key {old.id}: both keys have this id; give the new one another")
+        raise InvalidKeyError(f"key {old.id}: both keys have this id; give the new one another")
     keys = Keys([new, old], vault.columns)
     text = _decrypted("sealed", keys)
     changed = {
@@ -1540,7 +1548,7 @@ def hidden_columns(rows: DataFrame, policy: Policy, *, declared: StructType | No
         declared: see :func:`mask`.
 
     Raises:
-        PolicyMismatch: see :func:`mask`.
+        PolicyMismatchError: see :func:`mask`.
     """
     decisions = _Decisions(policy, rows.schema, declared)
     found: dict[str, None] = {}
@@ -1595,7 +1603,7 @@ def decrypt(rows: DataFrame, columns: Mapping[str, DataType | str], keys: Sequen
         not of the type, fail the action with the column's name and not with the value.
 
     Raises:
-        PolicyMismatch: there is no such column.
+        PolicyMismatchError: there is no such column.
 
     Example:
         >>> decrypt(masked, {"email": "string", "born": "date"}, [key])                            # doctest: +SKIP
@@ -1621,7 +1629,7 @@ def decrypt_digits(rows: DataFrame, columns: Sequence[str], key: Key, *, domain:
         The same rows, with the plain texts.
 
     Raises:
-        PolicyMismatch: there is no such column.
+        PolicyMismatchError: there is no such column.
 
     Example:
         >>> decrypt_digits(masked, ["card"], key)                                                  # doctest: +SKIP
@@ -1638,7 +1646,7 @@ def decrypt_digits(rows: DataFrame, columns: Sequence[str], key: Key, *, domain:
 
 def _require_columns(columns: Iterable[str], rows: DataFrame) -> None:
     if missing := [name for name in columns if name not in rows.columns]:
-        raise PolicyMismatch(f"there is no column {missing[0]} to decrypt; {_near(missing[0], rows.columns)}")
+        raise PolicyMismatchError(f"there is no column {missing[0]} to decrypt; {_near(missing[0], rows.columns)}")
 
 
 def _decrypted(name: str, keys: Keys) -> Column:

@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 risk.py
 # SPDX-License-Identifier: Apache-2.0
 """Tell how easily people are found again in masked rows, by columns that anyone may know of them.
 
@@ -23,7 +23,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 
-class ReportInvalid(Exception):  # noqa: N818
+class InvalidReportError(Exception):
     """The report is asked for columns that are not there, or for none."""
 
 
@@ -44,13 +44,13 @@ def reidentification(
         in a group of each sensitive column, NULL if none is asked for. Without rows ``k`` and what is in ``l`` are NULL.
 
     Raises:
-        ReportInvalid: a column is not there, no quasi-identifier is given, or ``wanted_k`` is below 2.
+        InvalidReportError: a column is not there, no quasi-identifier is given, or ``wanted_k`` is below 2.
     """
     missing = [name for name in [*quasi_identifiers, *sensitive] if name not in rows.columns]
     if missing:
-        raise ReportInvalid(f"there is no column {missing[0]}; there are {', '.join(rows.columns)}")
+        raise InvalidReportError(f"there is no column {missing[0]}; there are {', '.join(rows.columns)}")
     if not quasi_identifiers or wanted_k < 2:
-        raise ReportInvalid(f"give at least one quasi-identifier and a wanted_k from 2, not {wanted_k}")
+        raise InvalidReportError(f"give at least one quasi-identifier and a wanted_k from 2, not {wanted_k}")
     known = [_column(name).alias(f"q{place}") for place, name in enumerate(quasi_identifiers)]
     learnt = [_column(name).alias(f"s{place}") for place, name in enumerate(sensitive)]
     values = [_different(f"s{place}").alias(f"l{place}") for place in range(len(sensitive))]

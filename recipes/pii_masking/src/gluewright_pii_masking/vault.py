@@ -1,4 +1,4 @@
-# gluewright-pii-masking 0.1.0
+# gluewright-pii-masking 0.1.0 vault.py
 # SPDX-License-Identifier: Apache-2.0
 """Keep random tokens for values in a table, the vault, and exchange them with the look-ups that masking leaves.
 
@@ -31,7 +31,7 @@ VAULT = ("domain", "lookup", "sealed", "token")
 """The columns of a vault, all of them texts."""
 
 
-class VaultMismatch(Exception):  # noqa: N818
+class VaultMismatchError(Exception):
     """A column is not there, or is no text."""
 
 
@@ -76,7 +76,7 @@ def exchanged(masked: DataFrame, columns: Sequence[str], vault: DataFrame) -> Da
         path: other rows were read than those that tokens were issued for.
 
     Raises:
-        VaultMismatch: a column is not there, or is no text.
+        VaultMismatchError: a column is not there, or is no text.
 
     Example:
         >>> exchanged(masked, ["email", "address.street"], spark.table("safe.vault"))               # doctest: +SKIP
@@ -97,7 +97,7 @@ def sealed(rows: DataFrame, columns: Sequence[str], vault: DataFrame) -> DataFra
         path.
 
     Raises:
-        VaultMismatch: a column is not there, or is no text.
+        VaultMismatchError: a column is not there, or is no text.
 
     Example:
         >>> decrypt(sealed(shared, ["email"], vault), {"email": "string"}, [key])                   # doctest: +SKIP
@@ -138,9 +138,9 @@ def _check(rows: DataFrame, path: str) -> None:
     try:
         kind = rows.select(F.col(path)).schema[0].dataType.simpleString()
     except Exception as error:
-        raise VaultMismatch(f"there is no column {path}; there are {known}") from error
+        raise VaultMismatchError(f"there is no column {path}; there are {known}") from error
     if kind != "string":
-        raise VaultMismatch(f"{path} is {kind}; look-ups and tokens are texts outside arrays and maps")
+        raise VaultMismatchError(f"{path} is {kind}; look-ups and tokens are texts outside arrays and maps")
 
 
 def _quoted(name: str) -> str:

@@ -1,12 +1,15 @@
+# gluewright-reprocessing 0.1.0 __init__.py
+# SPDX-License-Identifier: Apache-2.0
 """Again when it must be: partitions of a table redone, looked at, and published one by one."""
 
-from gluewright_reprocessing.compare import Changes, Checks, CompareInvalid, check, counted, diff
-from gluewright_reprocessing.plan import (
+from .compare import Changes, Checks, InvalidCompareError, check, counted, diff
+from .plan import (
     Entry,
-    LedgerInvalid,
-    PlanInvalid,
+    InvalidLedgerError,
+    InvalidPlanError,
     chosen,
     days,
+    digest,
     failed,
     fingerprint,
     gaps,
@@ -19,15 +22,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Changes",
     "Checks",
-    "CompareInvalid",
     "Entry",
-    "LedgerInvalid",
-    "PlanInvalid",
+    "InvalidCompareError",
+    "InvalidLedgerError",
+    "InvalidPlanError",
     "check",
     "chosen",
     "counted",
     "days",
     "diff",
+    "digest",
     "failed",
     "fingerprint",
     "gaps",

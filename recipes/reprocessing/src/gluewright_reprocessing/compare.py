@@ -1,4 +1,4 @@
-# gluewright-reprocessing 0.1.0
+# gluewright-reprocessing 0.1.0 compare.py
 # SPDX-License-Identifier: Apache-2.0
 """New rows of a partition beside its old ones, and whether they may take their place.
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ADDED, REMOVED, CHANGED, SAME, AMBIGUOUS = "added", "removed", "changed", "same", "ambiguous"
 
 
-class CompareInvalid(ValueError):  # noqa: N818
+class InvalidCompareError(ValueError):
     """Rows cannot be compared or checked as asked; the message names the column and says what to do."""
 
 
@@ -119,7 +119,7 @@ def diff(old: DataFrame, new: DataFrame, key: Sequence[str], *, ignore: Sequence
         has, ``n_old`` and ``n_new``.
 
     Raises:
-        CompareInvalid: the columns differ, or one is of a type that cannot be compared.
+        InvalidCompareError: the columns differ, or one is of a type that cannot be compared.
 
     Example:
         ``diff(spark.table("flights").where("dt = '2013-02-03'"), staged.rows, ["flight"]).where("change = 'changed'")``
@@ -194,10 +194,10 @@ def check(rows: DataFrame, before: int | None, checks: Checks, *, after: int | N
         What is wrong, each in a sentence; nothing when all is well.
 
     Raises:
-        CompareInvalid: a column of the key is not there.
+        InvalidCompareError: a column of the key is not there.
     """
     if missing := [name for name in checks.key if name not in rows.columns]:
-        raise CompareInvalid(f"key columns {missing} are not among the columns {rows.columns}")
+        raise InvalidCompareError(f"key columns {missing} are not among the columns {rows.columns}")
     found: dict[str, int] = {} if after is None else {"rows": after}
     if checks.need_new_rows or after is None:
         found |= rows.agg(*_figures(rows, checks)).collect()[0].asDict()
@@ -227,7 +227,7 @@ def _wrong_size(after: int, before: int | None, checks: Checks) -> list[str]:
     if not checks.need_old_rows:
         return []
     if before is None:
-        raise CompareInvalid("at_least and at_most are shares of the old rows: give their number")
+        raise InvalidCompareError("at_least and at_most are shares of the old rows: give their number")
     problems = []
     if checks.at_least is not None and after < checks.at_least * before:
         problems.append(f"{after:,} rows instead of {before:,}: fewer than {checks.at_least:.0%} of them")
@@ -238,13 +238,15 @@ def _wrong_size(after: int, before: int | None, checks: Checks) -> list[str]:
 
 def _require_comparable(old: DataFrame, new: DataFrame, key: Sequence[str], compared: Sequence[str]) -> None:
     if not key:
-        raise CompareInvalid("rows are paired by key: name at least one column")
+        raise InvalidCompareError("rows are paired by key: name at least one column")
     for name in (*key, *compared):
         for side, rows in (("old", old), ("new", new)):
             if name not in rows.columns:
-                raise CompareInvalid(f"column {name} is not among the {side} rows' columns {rows.columns}")
+                raise InvalidCompareError(f"column {name} is not among the {side} rows' columns {rows.columns}")
         if _has_map(new.schema[name].dataType):
-            raise CompareInvalid(f"column {name} holds a map, which Spark cannot compare; ignore it, or compare map_entries")
+            raise InvalidCompareError(
+                f"column {name} holds a map, which Spark cannot compare; ignore it, or compare map_entries"
+            )
 
 
 def _has_map(kind: DataType) -> bool:

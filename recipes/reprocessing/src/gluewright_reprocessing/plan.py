@@ -1,4 +1,4 @@
-# gluewright-reprocessing 0.1.0
+# gluewright-reprocessing 0.1.0 plan.py
 # SPDX-License-Identifier: Apache-2.0
 """Which partitions to redo, and how far each has come.
 
@@ -45,11 +45,11 @@ NEXT: Mapping[str, frozenset[str]] = {
 could say so. Rows that wait for approval are undone too: they are discarded."""
 
 
-class PlanInvalid(ValueError):  # noqa: N818
+class InvalidPlanError(ValueError):
     """What to redo cannot be told from what was given; the message names the value's place and says what to do."""
 
 
-class LedgerInvalid(ValueError):  # noqa: N818
+class InvalidLedgerError(ValueError):
     """A ledger cannot be read, or a partition was to go where it cannot."""
 
 
@@ -85,14 +85,14 @@ class Entry:
             facts: what is known now, by attribute.
 
         Raises:
-            LedgerInvalid: there is no way from where it is.
+            InvalidLedgerError: there is no way from where it is.
 
         Example:
             >>> Entry({"dt": "2013-02-03"}).moved("running").attempts
             1
         """
         if state not in NEXT[self.state]:
-            raise LedgerInvalid(f"{name(self.partition)} is {self.state} and cannot become {state}")
+            raise InvalidLedgerError(f"{name(self.partition)} is {self.state} and cannot become {state}")
         if state == RUNNING:
             return replace(Entry(self.partition), state=RUNNING, attempts=self.attempts + 1, **facts)
         return replace(self, state=state, **facts)
@@ -106,21 +106,23 @@ class Entry:
         """Read what :meth:`as_json` gave.
 
         Raises:
-            LedgerInvalid: it is something else, or of a newer version.
+            InvalidLedgerError: it is something else, or of a newer version.
         """
         known = dict(body)
         if not isinstance(known.get("format"), int):
-            raise LedgerInvalid(f"no entry of a ledger: {sorted(known)}; restore it from a backup")
+            raise InvalidLedgerError(f"no entry of a ledger: {sorted(known)}; restore it from a backup")
         if known.pop("format") > FORMAT:
-            raise LedgerInvalid(
+            raise InvalidLedgerError(
                 f"an entry has format {body['format']}, this version reads up to {FORMAT}; update the recipe"
             )
         try:
             entry = cls(**known | {"problems": tuple(known.get("problems", ()))})
         except TypeError as error:
-            raise LedgerInvalid(f"no entry of a ledger: {error}; restore it from a backup") from error
+            raise InvalidLedgerError(f"no entry of a ledger: {error}; restore it from a backup") from error
         if entry.state not in NEXT:
-            raise LedgerInvalid(f"{name(entry.partition)} has the unknown state {entry.state!r}; restore it from a backup")
+            raise InvalidLedgerError(
+                f"{name(entry.partition)} has the unknown state {entry.state!r}; restore it from a backup"
+            )
         return entry
 
 
@@ -148,7 +150,7 @@ def days(first: date, last: date, columns: Mapping[str, str]) -> list[Partition]
         columns: each partition column, and how a day is written in it, as for ``strftime``.
 
     Raises:
-        PlanInvalid: the first day is after the last one.
+        InvalidPlanError: the first day is after the last one.
 
     Example:
         >>> days(date(2013, 1, 31), date(2013, 2, 1), {"dt": "%Y-%m-%d"})
@@ -157,7 +159,7 @@ def days(first: date, last: date, columns: Mapping[str, str]) -> list[Partition]
         [{'month': '2013-01'}, {'month': '2013-02'}]
     """
     if first > last:
-        raise PlanInvalid(f"the range begins on {first}, after it ends on {last}; exchange them")
+        raise InvalidPlanError(f"the range begins on {first}, after it ends on {last}; exchange them")
     every = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     return _distinct({column: day.strftime(form) for column, form in columns.items()} for day in every)
 
@@ -173,20 +175,20 @@ def listed(given: Sequence[Any], columns: Sequence[str]) -> list[Partition]:
         Each partition once, in the order given.
 
     Raises:
-        PlanInvalid: it is something else, or does not name exactly the partition columns; the message says where.
+        InvalidPlanError: it is something else, or does not name exactly the partition columns; the message says where.
 
     Example:
         >>> listed([{"partition": {"year": 2013}, "rows": 7}, {"year": "2013"}], ["year"])
         [{'year': '2013'}]
     """
     if not isinstance(given, list):
-        raise PlanInvalid(f'partitions are a JSON list such as [{{"{columns[0] if columns else "dt"}": "..."}}]')
+        raise InvalidPlanError(f'partitions are a JSON list such as [{{"{columns[0] if columns else "dt"}": "..."}}]')
     found = []
     for place, each in enumerate(given):
         partition = each.get("partition", each) if isinstance(each, dict) else None
         if not isinstance(partition, dict) or set(partition) != set(columns):
             names = sorted(partition) if isinstance(partition, dict) else type(each).__name__
-            raise PlanInvalid(f"partition {place} of the list has {names}; the partition columns are {list(columns)}")
+            raise InvalidPlanError(f"partition {place} of the list has {names}; the partition columns are {list(columns)}")
         found.append({column: _text(partition[column], place) for column in columns})
     return _distinct(found)
 
@@ -250,4 +252,4 @@ def _text(value: Any, place: int) -> str | None:
         return str(value).lower()
     if value is None or isinstance(value, str | int):
         return None if value is None else str(value)
-    raise PlanInvalid(f"partition {place} of the list has a {type(value).__name__} for a value; write it as text")
+    raise InvalidPlanError(f"partition {place} of the list has a {type(value).__name__} for a value; write it as text")

@@ -1,17 +1,19 @@
+# gluewright-single-file-output 0.1.0 __init__.py
+# SPDX-License-Identifier: Apache-2.0
 """A DataFrame as one file with an exact name, or one for each group: at once or not at all, and in parallel."""
 
-from gluewright_single_file_output.single_file import (
+from .single_file import (
     Csv,
+    InvalidNameError,
     JsonLines,
-    NameInvalid,
     Parquet,
-    RowsUnsupported,
     SingleFile,
     SingleFileError,
-    TargetExists,
-    TargetOvertaken,
-    TargetUnsupported,
+    TargetExistsError,
+    TargetOvertakenError,
     Text,
+    UnsupportedRowsError,
+    UnsupportedTargetError,
     format_of,
     named,
     plan_join,
@@ -22,16 +24,16 @@ from gluewright_single_file_output.single_file import (
 __version__ = "0.1.0"
 __all__ = [
     "Csv",
+    "InvalidNameError",
     "JsonLines",
-    "NameInvalid",
     "Parquet",
-    "RowsUnsupported",
     "SingleFile",
     "SingleFileError",
-    "TargetExists",
-    "TargetOvertaken",
-    "TargetUnsupported",
+    "TargetExistsError",
+    "TargetOvertakenError",
     "Text",
+    "UnsupportedRowsError",
+    "UnsupportedTargetError",
     "format_of",
     "named",
     "plan_join",

@@ -1,4 +1,4 @@
-# gluewright-single-file-output 0.1.0
+# gluewright-single-file-output 0.1.0 single_file.py
 # SPDX-License-Identifier: Apache-2.0
 """Write a DataFrame as one file with an exact name: at once or not at all, and in parallel.
 
@@ -78,23 +78,23 @@ class SingleFileError(Exception):
     """A file could not be written. Nothing of it can be seen, unless a subclass says otherwise."""
 
 
-class NameInvalid(SingleFileError):  # noqa: N818 - the field's own term
+class InvalidNameError(SingleFileError):
     """A name lacks a value, or a value would lead out of its folder."""
 
 
-class RowsUnsupported(SingleFileError):  # noqa: N818
+class UnsupportedRowsError(SingleFileError):
     """The format has no way to write a column."""
 
 
-class TargetExists(SingleFileError):  # noqa: N818
+class TargetExistsError(SingleFileError):
     """The file is there and was not to be replaced."""
 
 
-class TargetOvertaken(SingleFileError):  # noqa: N818
+class TargetOvertakenError(SingleFileError):
     """The file was written and, before its control file was, replaced by another run. That run's file stands."""
 
 
-class TargetUnsupported(SingleFileError):  # noqa: N818
+class UnsupportedTargetError(SingleFileError):
     """The target cannot do what was asked for."""
 
 
@@ -178,10 +178,10 @@ def write_single_file(
         What was written.
 
     Raises:
-        RowsUnsupported: before anything is computed.
-        TargetExists: with ``refuse``; nothing was changed.
-        TargetOvertaken: another run has replaced the file meanwhile.
-        TargetUnsupported: the target cannot keep versions.
+        UnsupportedRowsError: before anything is computed.
+        TargetExistsError: with ``refuse``; nothing was changed.
+        TargetOvertakenError: another run has replaced the file meanwhile.
+        UnsupportedTargetError: the target cannot keep versions.
         SingleFileError: S3 said no; what was staged has been taken away.
 
     Example:
@@ -196,7 +196,7 @@ def write_single_file(
         try:
             return place.finish(_stage(rows, kind, order_by, place, with_digest=sha256))
         except BaseException as error:
-            if not place.published or isinstance(error, TargetOvertaken):
+            if not place.published or isinstance(error, TargetOvertakenError):
                 _discard(place, error)
             raise
 
@@ -335,9 +335,9 @@ def write_file_per_group(
         What was written, in the order of the names. No rows are no files.
 
     Raises:
-        NameInvalid: a group has no name (NULL or an empty text), or the name of another one. Nothing was written.
-        RowsUnsupported: before anything is computed.
-        TargetExists: with ``refuse``. Nothing was written, unless another run did so meanwhile.
+        InvalidNameError: a group has no name (NULL or an empty text), or the name of another one. Nothing was written.
+        UnsupportedRowsError: before anything is computed.
+        TargetExistsError: with ``refuse``. Nothing was written, unless another run did so meanwhile.
         SingleFileError: S3 said no; a note says how many files had appeared.
 
     Example:
@@ -424,7 +424,7 @@ class _Group:
             parts = [*self.place.staged("prelude"), *common.staged(f"parts/{_GROUP}={self.key}/")]
             return self.place.finish(_joined(self.place, parts, kind, schema, self.rows, with_digest=with_digest))
         except BaseException as error:
-            if not self.place.published or isinstance(error, TargetOvertaken):
+            if not self.place.published or isinstance(error, TargetOvertakenError):
                 _discard(self.place, error)
             raise
 
@@ -434,15 +434,17 @@ _GROUP = "_group"
 
 def _check_groups(rows: DataFrame, by: Sequence[str], template: str) -> None:
     if not by:
-        raise NameInvalid(f"{template}: by names no column; for one file there is write_single_file")
+        raise InvalidNameError(f"{template}: by names no column; for one file there is write_single_file")
     kinds = {column.name: column.dataType for column in rows.schema}
     for name in by:
         if name not in kinds:
-            raise RowsUnsupported(f"{template}: there is no column {name} to group by; there are: {', '.join(kinds)}")
+            raise UnsupportedRowsError(f"{template}: there is no column {name} to group by; there are: {', '.join(kinds)}")
         if not isinstance(kinds[name], _IN_NAMES):
-            raise RowsUnsupported(f"{template}: {name} is {kinds[name].simpleString()}, of which names have no safe form")
+            raise UnsupportedRowsError(
+                f"{template}: {name} is {kinds[name].simpleString()}, of which names have no safe form"
+            )
     if _GROUP in rows.columns:
-        raise RowsUnsupported(f"{template}: the column {_GROUP} has a name that is needed; rename it with alias(...)")
+        raise UnsupportedRowsError(f"{template}: the column {_GROUP} has a name that is needed; rename it with alias(...)")
 
 
 def _common_name(template: str) -> str:
@@ -464,20 +466,22 @@ def _named_groups(
     counted = rows.withColumn(_GROUP, _key(rows, by)).groupBy(_GROUP, *(_column(rows, name) for name in by)).count()
     found = counted.limit(MOST_FILES + 1).collect()
     if len(found) > MOST_FILES:
-        raise NameInvalid(f"{template}: there are more than {MOST_FILES:,} groups; write a table with partitions")
+        raise InvalidNameError(f"{template}: there are more than {MOST_FILES:,} groups; write a table with partitions")
     groups: dict[str, tuple[str, str, int]] = {}
     for group in found:
         told = dict(zip(by, group[1:-1], strict=True))
         if missing := [name for name, value in told.items() if value is None or value == ""]:
-            raise NameInvalid(
+            raise InvalidNameError(
                 f"{template}: {missing[0]} is NULL or empty in {group[-1]} rows, which gives no name; filter them, or fill "
                 "them with coalesce(...)"
             )
         name = named(template, **{**values, **{name: _in_a_name(value) for name, value in told.items()}})
         if max(len(step.encode()) for step in name.split("/")) > _LONGEST_STEP:
-            raise NameInvalid(f"{template}: a group's value makes a name of more than {_LONGEST_STEP} bytes; shorten it")
+            raise InvalidNameError(
+                f"{template}: a group's value makes a name of more than {_LONGEST_STEP} bytes; shorten it"
+            )
         if name in groups:
-            raise NameInvalid(f"{template}: two groups have one name; let it have all of: {', '.join(by)}")
+            raise InvalidNameError(f"{template}: two groups have one name; let it have all of: {', '.join(by)}")
         if isinstance(kind, Parquet):
             kind.check_count(group[-1], name)
         groups[name] = (name, group[0], group[-1])
@@ -521,7 +525,7 @@ def named(template: str, /, **values: object) -> str:
         values: by name. Text must not lead to another folder.
 
     Raises:
-        NameInvalid: a value is missing, or has no safe form.
+        InvalidNameError: a value is missing, or has no safe form.
 
     Example:
         >>> from datetime import date
@@ -532,14 +536,14 @@ def named(template: str, /, **values: object) -> str:
         if name is None:
             continue
         if name not in values:
-            raise NameInvalid(f"{template!r}: {{{name}}} has no value; there are: {', '.join(values) or 'none'}")
+            raise InvalidNameError(f"{template!r}: {{{name}}} has no value; there are: {', '.join(values) or 'none'}")
         value = values[name]
         if isinstance(value, str) and (not value.strip(". ") or re.search(r"[/\\\x00-\x1f]", value)):
-            raise NameInvalid(f"{template!r}: the value of {{{name}}} is empty or would lead to another folder")
+            raise InvalidNameError(f"{template!r}: the value of {{{name}}} is empty or would lead to another folder")
     try:
         return template.format(**values)
     except (ValueError, TypeError) as error:
-        raise NameInvalid(f"{template!r} cannot be filled: {error}") from error
+        raise InvalidNameError(f"{template!r} cannot be filled: {error}") from error
 
 
 # Formats
@@ -593,7 +597,7 @@ class Csv:
         _check_names(schema, target)
         nested = [column.name for column in schema if not _is_flat(column.dataType)]
         if nested:
-            raise RowsUnsupported(
+            raise UnsupportedRowsError(
                 f"{target}: CSV has no way to write {', '.join(nested)}; select their fields, or write to_json(...), for "
                 "binary base64(...)"
             )
@@ -654,7 +658,7 @@ class Text:
     def check(self, schema: StructType, target: str) -> None:
         """Refuse everything but one column of text."""
         if len(schema) != 1 or not isinstance(schema[0].dataType, StringType):
-            raise RowsUnsupported(
+            raise UnsupportedRowsError(
                 f"{target}: text takes one column of type string, there are: {', '.join(schema.names)}; make it with "
                 "concat_ws(...) or format_string(...)"
             )
@@ -688,14 +692,16 @@ class Parquet:
         """Refuse columns that share a name or have no type, and a name that says the file is compressed as a whole."""
         _check_names(schema, target)
         if empty := [column.name for column in schema if isinstance(column.dataType, NullType)]:
-            raise RowsUnsupported(f"{target}: Parquet has no type for {', '.join(empty)}; give one with cast(...)")
+            raise UnsupportedRowsError(f"{target}: Parquet has no type for {', '.join(empty)}; give one with cast(...)")
         if target.endswith(".gz"):
-            raise NameInvalid(f"{target}: Parquet is compressed inside; leave .gz out, and say Parquet(compression='gzip')")
+            raise InvalidNameError(
+                f"{target}: Parquet is compressed inside; leave .gz out, and say Parquet(compression='gzip')"
+            )
 
     def check_count(self, rows: int, target: str) -> None:
         """Refuse more rows than one task should encode."""
         if rows > self.most_rows:
-            raise RowsUnsupported(
+            raise UnsupportedRowsError(
                 f"{target}: {rows:,} rows are more than the {self.most_rows:,} of one Parquet file; write a folder, or "
                 "raise most_rows"
             )
@@ -725,13 +731,13 @@ def format_of(target: str) -> Format:
     """Tell a file's format by its name.
 
     Raises:
-        NameInvalid: the ending is none that is known.
+        InvalidNameError: the ending is none that is known.
     """
     ending = Path(target.removesuffix(".gz")).suffix
     if ending in _REFUSED:
-        raise NameInvalid(f"{target}: {ending} is not offered: {_REFUSED[ending]}")
+        raise InvalidNameError(f"{target}: {ending} is not offered: {_REFUSED[ending]}")
     if ending not in _ENDINGS:
-        raise NameInvalid(
+        raise InvalidNameError(
             f"{target}: {ending or 'no ending'} says no format; end with one of {', '.join(_ENDINGS)}, or give one"
         )
     return _ENDINGS[ending]
@@ -740,7 +746,9 @@ def format_of(target: str) -> Format:
 def _check_names(schema: StructType, target: str) -> None:
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
-        raise RowsUnsupported(f"{target}: more than one column is called {', '.join(twice)}; rename them with alias(...)")
+        raise UnsupportedRowsError(
+            f"{target}: more than one column is called {', '.join(twice)}; rename them with alias(...)"
+        )
 
 
 def _is_flat(kind: DataType) -> bool:
@@ -974,18 +982,20 @@ class _Place(ABC):
         self.discard()
         return made
 
-    def _exists(self) -> TargetExists:
-        return TargetExists(f"{self.target} exists and is not to be replaced; choose another name, or existing='overwrite'")
+    def _exists(self) -> TargetExistsError:
+        return TargetExistsError(
+            f"{self.target} exists and is not to be replaced; choose another name, or existing='overwrite'"
+        )
 
 
 def _open(target: str, staging: str | None, run: str, existing: Existing, client: Any, effect: Effect) -> _Bucket | _Folder:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run):
-        raise NameInvalid(f"run {run!r} must have letters, digits, and . _ - after the first only: it names a folder")
+        raise InvalidNameError(f"run {run!r} must have letters, digits, and . _ - after the first only: it names a folder")
     if found := re.fullmatch(r"(s3a?)://([^/]+)/(.*[^/])", target):
         return _Bucket(target, run, existing, effect, found[1], found[2], found[3], staging, client)
     path = target.removeprefix("file://")
     if "://" in path or path.endswith("/") or not path:
-        raise NameInvalid(f"{target!r} names no file; write s3://bucket/key or a path")
+        raise InvalidNameError(f"{target!r} names no file; write s3://bucket/key or a path")
     return _Folder(target, run, existing, effect, Path(path).absolute(), staging)
 
 
@@ -1008,7 +1018,7 @@ class _Bucket(_Place):
         at = (staging or f"{scheme}://{bucket}/_gluewright/single_file_output/{key}").rstrip("/")
         found = re.fullmatch(r"(s3a?)://([^/]+)/(.+)", at)
         if not found:
-            raise NameInvalid(f"staging {staging!r} of {target} must be a prefix of a bucket: s3://bucket/prefix")
+            raise InvalidNameError(f"staging {staging!r} of {target} must be a prefix of a bucket: s3://bucket/prefix")
         self._object = {"Bucket": bucket, "Key": key}
         self._scheme, self._staging, self._root = found[1], found[2], f"{found[3]}/"
         self._own = f"{self._root}{run}/"
@@ -1128,8 +1138,10 @@ class _Bucket(_Place):
             else:
                 return
 
-    def _overtaken(self) -> TargetOvertaken:
-        return TargetOvertaken(f"{self.target} was replaced by another run at the same time; run again to write it anew")
+    def _overtaken(self) -> TargetOvertakenError:
+        return TargetOvertakenError(
+            f"{self.target} was replaced by another run at the same time; run again to write it anew"
+        )
 
     @property
     def _metadata(self) -> dict[str, str]:
@@ -1267,7 +1279,7 @@ class _Bucket(_Place):
         if self.existing != "keep_version":
             return
         if self._s3.get_bucket_versioning(Bucket=self._object["Bucket"]).get("Status") != "Enabled":
-            raise TargetUnsupported(f"{self.target}: the bucket keeps no versions; enable versioning, or overwrite")
+            raise UnsupportedTargetError(f"{self.target}: the bucket keeps no versions; enable versioning, or overwrite")
 
 
 def _upload_id(key: str) -> str:
@@ -1279,7 +1291,7 @@ def _s3_client(target: str) -> Any:
     try:
         import boto3  # noqa: PLC0415 - files in a folder need no boto3
     except ModuleNotFoundError:
-        raise TargetUnsupported(f"{target}: s3:// needs boto3: pip install boto3; Glue has it") from None
+        raise UnsupportedTargetError(f"{target}: s3:// needs boto3: pip install boto3; Glue has it") from None
     return boto3.client("s3")
 
 
@@ -1324,7 +1336,7 @@ class _Folder(_Place):
 
     def prepare(self) -> SingleFile | None:
         if self.existing == "keep_version":
-            raise TargetUnsupported(f"{self.target}: a folder keeps no versions; use a bucket that does, or overwrite")
+            raise UnsupportedTargetError(f"{self.target}: a folder keeps no versions; use a bucket that does, or overwrite")
         if finished := self._published_before():
             self.published = True
             return finished

@@ -35,7 +35,7 @@ from pyspark.sql.types import (
     VarcharType,
 )
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsupported
+from gluewright_core.errors import InvalidContractError, InvalidSourceError, UnsupportedSourceError
 from gluewright_core.schema.contract import Contract
 from gluewright_core.schema.differences import Difference
 from gluewright_core.schema.losses import Converted, losses_between
@@ -62,7 +62,7 @@ def from_avro(text: str | Mapping[str, Any], *, where: str = "avro") -> Converte
         where: the file's name, for messages.
 
     Raises:
-        SourceInvalid: it is no valid schema of a record, contains itself, or has a union that cannot be one column; the
+        InvalidSourceError: it is no valid schema of a record, contains itself, or has a union that cannot be one column; the
             message names the path.
 
     Example:
@@ -72,7 +72,7 @@ def from_avro(text: str | Mapping[str, Any], *, where: str = "avro") -> Converte
     """
     schema = parse_avro(text, where=where)
     if schema.kind != "record":
-        raise SourceInvalid(f"{where}: the schema is not a record; a contract is made of a record's fields")
+        raise InvalidSourceError(f"{where}: the schema is not a record; a contract is made of a record's fields")
     reader = AvroReader(where)
     struct = reader.record(schema, "")
     given = schema.attributes
@@ -80,11 +80,11 @@ def from_avro(text: str | Mapping[str, Any], *, where: str = "avro") -> Converte
     head = {key: given[key] for key in _HEAD if key in given}
     for key, value in {"column": name, "doc": comment, **head}.items():
         if not isinstance(value, str) and not (key in {"key", "partition_by"} and _is_texts(value)):
-            raise SourceInvalid(f"{where}: the record: {key} is {value!r}; give it a text")
+            raise InvalidSourceError(f"{where}: the record: {key} is {value!r}; give it a text")
     try:
         contract = Contract.from_struct(name, struct, comment=comment, **head)
-    except ContractInvalid as error:
-        raise SourceInvalid(f"{where}: {error}") from error
+    except InvalidContractError as error:
+        raise InvalidSourceError(f"{where}: {error}") from error
     return Converted(contract, tuple(reader.losses))
 
 
@@ -102,7 +102,7 @@ def to_avro(contract: Contract) -> Converted[Schema]:
         The schema, to be dumped as JSON, and what is lost.
 
     Raises:
-        SourceUnsupported: a column is void or a struct without fields.
+        UnsupportedSourceError: a column is void or a struct without fields.
     """
     namespace, _, name = contract.name.rpartition(".")
     valid = _valid_name(name)
@@ -141,7 +141,7 @@ class _Writer:
 
     def fields(self, struct: StructType, record: str, path: str) -> list[Schema]:
         if not struct.fields:
-            raise SourceUnsupported(f"{path}: a struct without fields cannot be written in Avro; leave it out")
+            raise UnsupportedSourceError(f"{path}: a struct without fields cannot be written in Avro; leave it out")
         taken: set[str] = set()
         return [self._field(field, record, f"{path}.{field.name}" if path else field.name, taken) for field in struct]
 
@@ -174,7 +174,9 @@ class _Writer:
             case CharType() | VarcharType():
                 return {"type": "string", "logicalType": kind.typeName(), "maxLength": kind.length}
         if type(kind) not in _WRITTEN:
-            raise SourceUnsupported(f"{path}: {kind.simpleString()} cannot be written in Avro; convert the column first")
+            raise UnsupportedSourceError(
+                f"{path}: {kind.simpleString()} cannot be written in Avro; convert the column first"
+            )
         return _WRITTEN[type(kind)]
 
     def _record(self, record: str, path: str, struct: StructType) -> Schema:

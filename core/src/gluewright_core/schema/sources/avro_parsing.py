@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema.sources.avro_schema import PRIMITIVES, AvroField, AvroType, is_whole, with_logical
 
 
@@ -21,7 +21,7 @@ def parse_avro(schema: str | Mapping[str, Any] | list[Any], *, where: str = "avr
         where: the file's name, for messages.
 
     Raises:
-        SourceInvalid: it is not a valid schema; the message names the path.
+        InvalidSourceError: it is not a valid schema; the message names the path.
 
     Example:
         >>> parsed = parse_avro({"type": "enum", "name": "shop.Colour", "symbols": ["RED"], "default": "RED"})
@@ -32,11 +32,11 @@ def parse_avro(schema: str | Mapping[str, Any] | list[Any], *, where: str = "avr
         try:
             schema = json.loads(schema)
         except (ValueError, RecursionError) as error:
-            raise SourceInvalid(f"{where}: not JSON: {error}") from error
+            raise InvalidSourceError(f"{where}: not JSON: {error}") from error
     try:
         return _Parser(where).type(schema, "", "")
     except RecursionError as error:
-        raise SourceInvalid(f"{where}: its types are nested too deeply") from error
+        raise InvalidSourceError(f"{where}: its types are nested too deeply") from error
 
 
 def full_name(name: str, namespace: str) -> str:
@@ -153,7 +153,7 @@ class _Parser:
         return tuple(given)
 
     def _fail(self, path: str, reason: str) -> NoReturn:
-        raise SourceInvalid(f"{self._where}: {path or 'the schema'}: {reason}")
+        raise InvalidSourceError(f"{self._where}: {path or 'the schema'}: {reason}")
 
 
 def _short(value: Any) -> str:

@@ -27,7 +27,7 @@ from pyspark.sql.types import (
     VarcharType,
 )
 
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema.losses import Loss
 from gluewright_core.schema.sources.avro_schema import AvroField, AvroType
 
@@ -85,7 +85,7 @@ class AvroReader:
             path: of the column that it is the type of; empty for the outermost.
 
         Raises:
-            SourceInvalid: it cannot be read; the message names the path.
+            InvalidSourceError: it cannot be read; the message names the path.
         """
         if record in self._open:
             self._fail(path, f"the record {record.name} contains itself; a table's columns end somewhere: cut the recursion")
@@ -175,7 +175,7 @@ class AvroReader:
             self.losses.append(Loss(path, "aliases", f"a contract has no aliases: {', '.join(aliases)} is left out"))
 
     def _fail(self, path: str, reason: str) -> NoReturn:
-        raise SourceInvalid(f"{self._where}: {path or 'the record'}: {reason}")
+        raise InvalidSourceError(f"{self._where}: {path or 'the record'}: {reason}")
 
 
 def _metadata(field: AvroField) -> dict[str, Any]:

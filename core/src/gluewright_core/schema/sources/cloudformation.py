@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.errors import InvalidContractError, InvalidSourceError
 from gluewright_core.schema.contract import Contract
 from gluewright_core.schema.document import place_text
 from gluewright_core.schema.files import Form, LineOf, json_document, yaml_document, yaml_module
@@ -36,13 +36,13 @@ def from_cloudformation(text: str, *, form: Form = "yaml", where: str = "templat
         The contracts by logical id.
 
     Raises:
-        SourceInvalid: the template has no table, or one that is none or is known only when the stack is deployed; the
+        InvalidSourceError: the template has no table, or one that is none or is known only when the stack is deployed; the
             message names file, line (YAML) and resource.
     """
     try:
         template, line_of = yaml_document(text, where, _loader()) if form == "yaml" else json_document(text, where)
-    except ContractInvalid as error:
-        raise SourceInvalid(str(error)) from error
+    except InvalidContractError as error:
+        raise InvalidSourceError(str(error)) from error
     resources = template.get("Resources") if isinstance(template, Mapping) else None
     resources = resources if isinstance(resources, Mapping) else {}
     tables = {
@@ -54,7 +54,7 @@ def from_cloudformation(text: str, *, form: Form = "yaml", where: str = "templat
     if not tables:
         made = f"; what {unseen[0].path} makes is not seen" if unseen else ""
         todo = "give the template that defines the table, or read the deployed one with glue:database.table"
-        raise SourceInvalid(f"{where}: it has no resource of the type {_TABLE}{made}; {todo}")
+        raise InvalidSourceError(f"{where}: it has no resource of the type {_TABLE}{made}; {todo}")
     defaults = defaults_of(template)
     read = {name: _table(name, resource, defaults, where, line_of) for name, resource in tables.items()}
     return {name: Converted(found.result, (*unseen, *found.losses)) for name, found in read.items()}
@@ -71,7 +71,7 @@ def to_cloudformation(contract: Contract, *, location: str) -> Converted[dict[st
         The template, to be dumped as JSON or YAML, and what is lost: the same as in the Glue Data Catalog.
 
     Raises:
-        SourceUnsupported: a name or type cannot stand in the catalog.
+        UnsupportedSourceError: a name or type cannot stand in the catalog.
     """
     database, _, table = contract.name.rpartition(".")
     definition, losses = to_glue(contract, location=location)
@@ -93,17 +93,17 @@ def _table(
         line = _placed(where, line_of((*at, *place[:-1])))
         todo = "write out what it stands for, or read the deployed table with glue:database.table"
         reason = f"{place_text(place[:-1]) or 'Properties'} is {place[-1]}, known only when the stack is deployed; {todo}"
-        raise SourceInvalid(f"{line} Resources.{name}: {reason}", (*at, *place[:-1]))
+        raise InvalidSourceError(f"{line} Resources.{name}: {reason}", (*at, *place[:-1]))
     unseen = tuple(_unseen(f"Resources.{name}.{place_text(('Properties', *place))}") for place in loops(given))
     properties = resolved(given, defaults)
     table = properties.get("TableInput") if isinstance(properties, Mapping) else None
     if not isinstance(table, Mapping):
-        raise SourceInvalid(f"{_placed(where, line_of(at[:2]))} Resources.{name}: it has no TableInput; define it")
+        raise InvalidSourceError(f"{_placed(where, line_of(at[:2]))} Resources.{name}: it has no TableInput; define it")
     try:
         read = from_glue({**table, "DatabaseName": properties.get("DatabaseName")})
-    except SourceInvalid as error:
+    except InvalidSourceError as error:
         place = (*at, "TableInput", *error.place)
-        raise SourceInvalid(f"{_placed(where, line_of(place))} Resources.{name}: {error}", place) from error
+        raise InvalidSourceError(f"{_placed(where, line_of(place))} Resources.{name}: {error}", place) from error
     return Converted(read.result, (*unseen, *read.losses))
 
 

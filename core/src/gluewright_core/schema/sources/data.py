@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.types import StringType, StructField, StructType
 
-from gluewright_core.errors import SourceInvalid
+from gluewright_core.errors import InvalidSourceError
 from gluewright_core.schema.conform import Mode, conform
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.types import parse_type, quoted_name, type_text
@@ -116,7 +116,7 @@ def sample(spark: SparkSession, path: str) -> DataFrame:
     """Read a sample: CSV with a header (every column as text), JSON lines, or Parquet, by the path's ending.
 
     Raises:
-        SourceInvalid: the ending is another one.
+        InvalidSourceError: the ending is another one.
     """
     ending = path.rstrip("/").rpartition(".")[2].lower()
     if ending == "csv":
@@ -125,7 +125,9 @@ def sample(spark: SparkSession, path: str) -> DataFrame:
         return spark.read.json(path)
     if ending == "parquet":
         return spark.read.parquet(path)
-    raise SourceInvalid(f"{path}: a sample ends in .csv, .json, .jsonl or .parquet; read others yourself and call propose()")
+    raise InvalidSourceError(
+        f"{path}: a sample ends in .csv, .json, .jsonl or .parquet; read others yourself and call propose()"
+    )
 
 
 def propose(rows: DataFrame, *, name: str, pii: Sequence[str] = ()) -> Proposal:
@@ -138,11 +140,11 @@ def propose(rows: DataFrame, *, name: str, pii: Sequence[str] = ()) -> Proposal:
         pii: columns that get the tag ``pii``: none of their values is shown.
 
     Raises:
-        SourceInvalid: ``pii`` names something else than a column.
+        InvalidSourceError: ``pii`` names something else than a column.
     """
     unknown = [column for column in pii if column not in rows.columns]
     if unknown:
-        raise SourceInvalid(f"{name}: pii names {', '.join(unknown)}, the columns are {', '.join(rows.columns)}")
+        raise InvalidSourceError(f"{name}: pii names {', '.join(unknown)}, the columns are {', '.join(rows.columns)}")
     texts = [number for number, field in enumerate(rows.schema) if isinstance(field.dataType, StringType)]
     seen = _seen(rows, texts)
     candidates = {number: tuple(_wanted(seen, number)) for number in texts}

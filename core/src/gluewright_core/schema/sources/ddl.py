@@ -16,13 +16,13 @@ from typing import Any
 from pyspark.errors import PySparkException
 from pyspark.sql.types import ArrayType, MapType, StructField, StructType
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.errors import InvalidContractError, InvalidSourceError
 from gluewright_core.schema.collations import collated
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, matched
 from gluewright_core.schema.losses import Converted, Loss, losses_between
 from gluewright_core.schema.sources.parameters import to_parameters, with_parameters
-from gluewright_core.schema.types import TypeParser, TypeTextInvalid, quoted_name, quoted_text, type_text
+from gluewright_core.schema.types import InvalidTypeError, TypeParser, quoted_name, quoted_text, type_text
 
 _NO_COLLATION = "cannot be stored by Hive or Glue; cast the column to string"
 _NOTHING = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -37,7 +37,7 @@ def from_ddl(text: str, *, name: str = "table", where: str = "ddl") -> Converted
         where: the file's name, for messages.
 
     Raises:
-        SourceInvalid: it is none of them; the message shows the place.
+        InvalidSourceError: it is none of them; the message shows the place.
 
     Example:
         >>> from_ddl("id BIGINT NOT NULL, name STRING").result.names
@@ -58,13 +58,15 @@ def from_ddl(text: str, *, name: str = "table", where: str = "ddl") -> Converted
             struct = StructType(parser.fields())
         parser.end()
         return Converted(Contract.from_struct(name, struct), ())
-    except (TypeTextInvalid, ContractInvalid) as error:
-        raise SourceInvalid(f"{where}: {error}") from error
+    except (InvalidTypeError, InvalidContractError) as error:
+        raise InvalidSourceError(f"{where}: {error}") from error
     except RecursionError as error:
-        raise SourceInvalid(f"{where}: its types are nested too deeply") from error
+        raise InvalidSourceError(f"{where}: its types are nested too deeply") from error
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError, PySparkException) as error:
         said = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | AssertionError) else error
-        raise SourceInvalid(f"{where}: not the JSON of a StructType ({said}); write it with StructType.json()") from error
+        raise InvalidSourceError(
+            f"{where}: not the JSON of a StructType ({said}); write it with StructType.json()"
+        ) from error
 
 
 def _from_json(text: str, name: str) -> Contract:
@@ -89,7 +91,7 @@ def _check_field(field: StructField, given: Any, place: str) -> None:
     if named and not found:
         found = field.name, ", ".join(map(str, named.values())) if isinstance(named, dict) else str(named)
     if found:
-        raise ContractInvalid(f"{found[0]}: the collation {found[1]} {_NO_COLLATION}")
+        raise InvalidContractError(f"{found[0]}: the collation {found[1]} {_NO_COLLATION}")
     inner = field.dataType
     while isinstance(inner, ArrayType | MapType):
         inner = inner.elementType if isinstance(inner, ArrayType) else inner.valueType

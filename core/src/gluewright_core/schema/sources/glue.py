@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid, SourceUnsupported
+from gluewright_core.errors import InvalidContractError, InvalidSourceError, UnsupportedSourceError
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import Difference, matched
 from gluewright_core.schema.losses import Converted, losses_between
 from gluewright_core.schema.sources.parameters import to_parameters, with_parameters
-from gluewright_core.schema.types import TypeTextInvalid, type_text
+from gluewright_core.schema.types import InvalidTypeError, type_text
 
 _COMMENT_BYTES, _DESCRIPTION_BYTES = 255, 2048
 _SPARKS_SCHEMA = "spark.sql.sources.schema"
@@ -51,7 +51,7 @@ def from_glue(table: Mapping[str, Any], *, name: str = "") -> Converted[Contract
         The contract. A table written by Spark gets the case of its columns back from Spark's own table property.
 
     Raises:
-        SourceInvalid: the table has no columns, a type that is none, or a broken schema of Spark in its properties; the
+        InvalidSourceError: the table has no columns, a type that is none, or a broken schema of Spark in its properties; the
             message names the place.
 
     Example:
@@ -65,7 +65,7 @@ def from_glue(table: Mapping[str, Any], *, name: str = "") -> Converted[Contract
     partitions = list(_columns(name, table, ("PartitionKeys",)))
     columns = [*_columns(name, table, ("StorageDescriptor", "Columns")), *partitions]
     if not columns:
-        raise SourceInvalid(
+        raise InvalidSourceError(
             f"{name}: the table has no columns in StorageDescriptor.Columns; run its crawler, or define them"
         )
     parameters = _mapping(table.get("Parameters") or {}, f"{name}: Parameters", ("Parameters",))
@@ -74,8 +74,8 @@ def from_glue(table: Mapping[str, Any], *, name: str = "") -> Converted[Contract
     comment = _text(table.get("Description"), f"{name}: Description", ("Description",))
     try:
         contract = Contract(name, columns, partition_by=partition_by, comment=comment)
-    except ContractInvalid as error:
-        raise SourceInvalid(str(error)) from error
+    except InvalidContractError as error:
+        raise InvalidSourceError(str(error)) from error
     return Converted(with_parameters(contract, parameters, name), ())
 
 
@@ -87,7 +87,7 @@ def to_glue(contract: Contract, *, location: str) -> Converted[dict[str, Any]]:
         location: the table's folder, such as ``s3://lake/orders``.
 
     Raises:
-        SourceUnsupported: a name or type cannot stand in the catalog.
+        UnsupportedSourceError: a name or type cannot stand in the catalog.
 
     Example:
         >>> made = to_glue(Contract("shop.t", (Column("Id", "bigint"),)), location="s3://lake/t")
@@ -124,7 +124,7 @@ def _columns(name: str, table: Mapping[str, Any], place: tuple[str, ...]) -> Ite
     for depth, step in enumerate(place):
         given = _mapping(given, f"{name}: {'.'.join(place[:depth])}", place[:depth]).get(step) or {}
     if given and not isinstance(given, list):
-        raise SourceInvalid(f"{where} is {_short(given)}; a list of columns was expected", place)
+        raise InvalidSourceError(f"{where} is {_short(given)}; a list of columns was expected", place)
     for number, item in enumerate(given):
         at = f"{where}[{number}]"
         here: tuple[str | int, ...] = (*place, number)
@@ -134,7 +134,7 @@ def _columns(name: str, table: Mapping[str, Any], place: tuple[str, ...]) -> Ite
         if parameters.get("iceberg.field.current") == "false":
             continue
         if "Name" not in column or "Type" not in column:
-            raise SourceInvalid(f"{at} has no Name or no Type; define both", here)
+            raise InvalidSourceError(f"{at} has no Name or no Type; define both", here)
         try:
             yield Column(
                 _text(column["Name"], f"{at}.Name", (*here, "Name")),
@@ -142,13 +142,13 @@ def _columns(name: str, table: Mapping[str, Any], place: tuple[str, ...]) -> Ite
                 nullable=parameters.get("iceberg.field.optional") != "false",
                 comment=_text(column.get("Comment"), f"{at}.Comment", (*here, "Comment")),
             )
-        except ContractInvalid as error:
-            raise SourceInvalid(f"{at}: {error}", (*here, "Type")) from error
+        except InvalidContractError as error:
+            raise InvalidSourceError(f"{at}: {error}", (*here, "Type")) from error
 
 
 def _mapping(given: Any, what: str, place: tuple[str | int, ...]) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise SourceInvalid(f"{what} is {_short(given)}; a mapping was expected", place)
+        raise InvalidSourceError(f"{what} is {_short(given)}; a mapping was expected", place)
     return given
 
 
@@ -157,7 +157,7 @@ def _text(given: Any, what: str, place: tuple[str | int, ...]) -> str:
     if given is None:
         return ""
     if isinstance(given, bool) or not isinstance(given, str | int | float):
-        raise SourceInvalid(f"{what} is {_short(given)}; a text was expected: put it in quotes", place)
+        raise InvalidSourceError(f"{what} is {_short(given)}; a text was expected: put it in quotes", place)
     return str(given)
 
 
@@ -176,7 +176,7 @@ def _in_sparks_case(name: str, columns: list[Column], parameters: Mapping[str, A
         found = [field["name"] for field in json.loads(whole)["fields"]]
         names = matched([column.name for column in columns], found)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise SourceInvalid(
+        raise InvalidSourceError(
             f"{name}: {_SPARKS_SCHEMA} is not the JSON of a schema ({error}); "
             "remove the table's properties of that name, or write the table anew with Spark",
             ("Parameters",),
@@ -191,14 +191,14 @@ def _sparks_schema(name: str, parameters: Mapping[str, Any]) -> str:
     key = f"{_SPARKS_SCHEMA}.numParts"
     given = _text(parameters.get(key, "0"), f"{name}: {key}", ("Parameters", key))
     if not given.isdecimal():
-        raise SourceInvalid(
+        raise InvalidSourceError(
             f"{name}: {key} is {given!r}, not a number; correct it, or write the table anew with Spark", ("Parameters", key)
         )
     parts = []
     for number in range(int(given[:9])):
         part = f"{_SPARKS_SCHEMA}.part.{number}"
         if part not in parameters:
-            raise SourceInvalid(
+            raise InvalidSourceError(
                 f"{name}: {part} is missing of {given} parts; write the table anew with Spark", ("Parameters", part)
             )
         parts.append(_text(parameters[part], f"{name}: {part}", ("Parameters", part)))
@@ -208,10 +208,10 @@ def _sparks_schema(name: str, parameters: Mapping[str, Any]) -> str:
 def _glue_column(column: Column) -> dict[str, str]:
     try:
         found = {"Name": column.name.lower(), "Type": type_text(column.data_type, "glue")}
-    except TypeTextInvalid as error:
-        raise SourceUnsupported(f"{column.name}: {error}") from error
+    except InvalidTypeError as error:
+        raise UnsupportedSourceError(f"{column.name}: {error}") from error
     if not column.name.isprintable():
-        raise SourceUnsupported(f"{column.name!r}: a column's name must be one printable line in Glue; rename it")
+        raise UnsupportedSourceError(f"{column.name!r}: a column's name must be one printable line in Glue; rename it")
     return found | ({"Comment": _cut(" ".join(column.comment.split()), _COMMENT_BYTES)} if column.comment else {})
 
 

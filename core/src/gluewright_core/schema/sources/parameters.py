@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gluewright_core.errors import ContractInvalid, SourceInvalid
+from gluewright_core.errors import InvalidContractError, InvalidSourceError
 from gluewright_core.schema.contract import Column, Contract
 from gluewright_core.schema.differences import matched
 
@@ -31,7 +31,7 @@ def with_parameters(contract: Contract, parameters: Mapping[str, Any], where: st
     """Return the contract with what :func:`to_parameters` wrote; names are found whatever their case.
 
     Raises:
-        SourceInvalid: a parameter was changed to something else.
+        InvalidSourceError: a parameter was changed to something else.
     """
     try:
         details = json.loads(parameters.get(_COLUMNS, "{}"))
@@ -44,8 +44,10 @@ def with_parameters(contract: Contract, parameters: Mapping[str, Any], where: st
         if not all(isinstance(name, str) for name in key):
             raise TypeError(f"key is {key}, not a list of names")
         return replace(contract, columns=columns, key=tuple(in_case.get(name, name) for name in key), **modes)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ContractInvalid) as error:
-        raise SourceInvalid(f"{where}: its parameters {_PREFIX}* cannot be read ({error}); write the table anew") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, InvalidContractError) as error:
+        raise InvalidSourceError(
+            f"{where}: its parameters {_PREFIX}* cannot be read ({error}); write the table anew"
+        ) from error
 
 
 def _details(column: Column) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from gluewright_core.errors import SchemaError, SourceInvalid
+from gluewright_core.errors import InvalidSourceError, SchemaError
 from gluewright_core.schema.contract import Contract
 from gluewright_core.schema.differences import differences
 from gluewright_core.schema.losses import Converted, Loss
@@ -72,7 +72,7 @@ def from_parquet(uri: str, *, name: str = "") -> Converted[Contract]:
         The schema that most files have, and a loss for each thing that is different in another file.
 
     Raises:
-        SourceInvalid: there is no Parquet file, or one has a type that Spark does not read.
+        InvalidSourceError: there is no Parquet file, or one has a type that Spark does not read.
         SchemaError: PyArrow is not installed.
     """
     found = file_schemas(uri)
@@ -98,7 +98,7 @@ def file_schemas(uri: str) -> dict[str, StructType]:
         The schema of each file, by its path.
 
     Raises:
-        SourceInvalid: there is no such file, or one cannot be read.
+        InvalidSourceError: there is no such file, or one cannot be read.
         SchemaError: PyArrow is not installed.
     """
     try:
@@ -111,17 +111,17 @@ def file_schemas(uri: str) -> dict[str, StructType]:
         system, path = fs.FileSystem.from_uri(known if "://" in uri else str(Path(uri).absolute()))
         files = [path] if system.get_file_info(path).is_file else _files(fs, system, path)
     except (OSError, ArrowException) as error:
-        raise SourceInvalid(f"{uri}: cannot be listed: {error}") from error
+        raise InvalidSourceError(f"{uri}: cannot be listed: {error}") from error
     if not files:
-        raise SourceInvalid(f"{uri}: there is no Parquet file; give the folder that holds them")
+        raise InvalidSourceError(f"{uri}: there is no Parquet file; give the folder that holds them")
     found = {}
     for file in files:
         try:
             with system.open_input_file(file) as stream:
                 footer = parquet.ParquetFile(stream)
                 found[file] = _struct(footer)
-        except (OSError, ArrowException, SourceInvalid) as error:
-            raise SourceInvalid(f"{file}: not a Parquet file that Spark reads: {error}") from error
+        except (OSError, ArrowException, InvalidSourceError) as error:
+            raise InvalidSourceError(f"{file}: not a Parquet file that Spark reads: {error}") from error
     return found
 
 
@@ -165,4 +165,4 @@ def _nested(kind: Any, text: str, path: str, old: bool) -> DataType:
     if text.startswith("map"):
         key, value = _type(kind.key_type, f"{path}{{}}.key", old), _type(kind.item_type, f"{path}{{}}.value", old)
         return MapType(key, value, kind.item_field.nullable)
-    raise SourceInvalid(f"{path} is {text}, which Spark does not read")
+    raise InvalidSourceError(f"{path} is {text}, which Spark does not read")

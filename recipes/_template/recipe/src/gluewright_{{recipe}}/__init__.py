@@ -1,6 +1,8 @@
+# {{distribution}} 0.1.0 __init__.py
+# SPDX-License-Identifier: Apache-2.0
 """Keep the newest row of every key."""
 
-from gluewright_{{recipe}}.{{heart}} import newest_per_key
+from .{{idea}} import newest_per_key
 
 __version__ = "0.1.0"
 

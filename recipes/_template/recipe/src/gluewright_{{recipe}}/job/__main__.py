@@ -1,0 +1,7 @@
+"""The script of the job, for Glue, ``spark-submit`` and ``python -m gluewright_{{recipe}}.job``."""
+
+from gluewright_core.job import run
+from gluewright_{{recipe}}.job import Arguments, main
+
+if __name__ == "__main__":
+    run(main, Arguments)

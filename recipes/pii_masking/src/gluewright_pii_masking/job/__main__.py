@@ -1,0 +1,7 @@
+"""The script of the job, for Glue, ``spark-submit`` and ``python -m gluewright_pii_masking.job``."""
+
+from gluewright_core.job import run
+from gluewright_pii_masking.job import Arguments, main
+
+if __name__ == "__main__":
+    run(main, Arguments)
