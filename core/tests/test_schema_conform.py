@@ -423,7 +423,9 @@ def test_an_unknown_column_can_be_refused(spark, ansi):
     rows = spark.createDataFrame(
         [(1, (1, None), None), (2, (1, 5), None), (3, None, "x")], "id int, s struct<a:int,b:int>, more string"
     )
-    with pytest.raises(ContractViolationError, match=r"orders: s\.b: the contract has no such column, and unknown ones are frozen"):
+    with pytest.raises(
+        ContractViolationError, match=r"orders: s\.b: the contract has no such column, and unknown ones are frozen"
+    ):
         conform(rows, contract, dataset="orders", columns=Mode.FREEZE)
     conformed = conform(rows, contract, columns=Mode.DISCARD_ROW)
     assert values(conformed) == [(1, (1,))]

@@ -1,6 +1,4 @@
-"""Look at a ledger and change it by hand: ``python -m gluewright_incremental.job.admin show --state s3://lake --consumer
-flights``.
-"""
+"""Look at a ledger and change it by hand, such as ``python -m gluewright_incremental.job.admin show --state s3://lake``."""
 
 from __future__ import annotations
 
