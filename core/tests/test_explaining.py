@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from py4j.protocol import Py4JJavaError
 
 from gluewright_cdc_merge.audit import UnsupportedAuditError
-from gluewright_cdc_merge.decode import UnsupportedFeedError
+from gluewright_cdc_merge.feeds import UnsupportedFeedError
 from gluewright_core.errors import StorageFullError
 from gluewright_core.explaining import described, frames, one_line
 from gluewright_core.schema.conform import ContractViolationError
@@ -176,7 +176,7 @@ def main(job):
             from gluewright_core.schema.conform import ContractViolationError
             raise ContractViolationError("12 rows break the contract; see the quarantine")
         case "feed":
-            from gluewright_cdc_merge.decode import UnsupportedFeedError
+            from gluewright_cdc_merge.feeds import UnsupportedFeedError
             raise UnsupportedFeedError("the records have no column payload")
         case "database":
             job.spark.range(1).write.saveAsTable("nope.t")

@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 
 import pytest
 
-from gluewright_cdc_merge.decode import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
+from gluewright_cdc_merge.feeds import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
 
 UNAVAILABLE = "__debezium_unavailable_value"
 ENCODED = base64.b64encode(UNAVAILABLE.encode()).decode()

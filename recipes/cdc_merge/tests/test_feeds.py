@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from gluewright_cdc_merge.decode import Decoded, dms, plain
 from gluewright_cdc_merge.dms_order import list_files, number_lines, order_by
+from gluewright_cdc_merge.feeds import Decoded, dms, plain
 from gluewright_cdc_merge.files import read_csv
 from gluewright_cdc_merge.job import Arguments, main
 from gluewright_cdc_merge.job.preflight import TargetNotFoundError

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gluewright_cdc_merge.decode import UnsupportedFeedError
+from gluewright_cdc_merge.feeds import UnsupportedFeedError
 from gluewright_cdc_merge.job import Arguments, main
 from gluewright_cdc_merge.job.report import SeveralTablesError, TooManyQuarantinedError
 from gluewright_core.job import run

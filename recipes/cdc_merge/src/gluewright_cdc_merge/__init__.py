@@ -3,7 +3,7 @@
 """Change records into current state, right in any order."""
 
 from .audit import audit
-from .decode import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
+from .feeds import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
 from .merge import Merged, counts, merge, table_schema, tombstone_schema
 
 __version__ = "0.1.0"

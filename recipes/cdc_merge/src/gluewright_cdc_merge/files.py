@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from .audit import ARRIVAL
-from .decode import MALFORMED, UNREADABLE, UnsupportedFeedError
 from .dms_order import PATH, with_place
+from .feeds import MALFORMED, UNREADABLE, UnsupportedFeedError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from .decode import LINE, POSITION, TOMBSTONE
+from .feeds import LINE, POSITION, TOMBSTONE
 from .ties import describe_change
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def place_deletes(records: DataFrame, *, pii: Collection[str] = ()) -> DataFrame
     """Give deletes that are NULL values a sequence, from the records around them.
 
     Args:
-        records: the decoded records (:attr:`gluewright_cdc_merge.decode.Decoded.records`) of lines with a position. The
+        records: the decoded records (:attr:`gluewright_cdc_merge.feeds.Decoded.records`) of lines with a position. The
             sequence ends with a number, ``after``: 0, of these deletes 1 (after their neighbour) or -1 (before it).
         pii: the columns whose values are withheld from quarantine.
 

@@ -29,7 +29,7 @@ def quarantine_ties(
     """Quarantine the changes of a key that tie and differ. Equal ones stay: they are one change, delivered twice.
 
     Args:
-        records: the decoded records (:attr:`gluewright_cdc_merge.decode.Decoded.records`).
+        records: the decoded records (:attr:`gluewright_cdc_merge.feeds.Decoded.records`).
         by: SQL expressions over ``sequence``: changes that are equal in all of them tie.
         pii: the columns whose values are withheld from quarantine.
         apart: the column in which changes must differ, too, to tie: within one file, lines have an order.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from pyspark.errors import AnalysisException
 from pyspark.sql.types import StructType
 
-from gluewright_cdc_merge.decode import POSITION, Decoded, debezium, debezium_flattened, dms, has_pii, plain
 from gluewright_cdc_merge.dms_order import PATH, Files, list_files, number_lines, order_by, position_of_ties, with_place
+from gluewright_cdc_merge.feeds import POSITION, Decoded, debezium, debezium_flattened, dms, has_pii, plain
 from gluewright_cdc_merge.files import came, read_csv, read_parquet, read_text
 from gluewright_cdc_merge.job.preflight import check_arguments, check_database, names_of, parse_columns
 from gluewright_cdc_merge.job.publish import open_target

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_cdc_merge.audit import audit
-from gluewright_cdc_merge.decode import TOMBSTONE, Decoded
+from gluewright_cdc_merge.feeds import TOMBSTONE, Decoded
 from gluewright_cdc_merge.ties import RULE
 from gluewright_core.errors import GluewrightError
 
