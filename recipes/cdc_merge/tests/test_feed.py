@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 
-from gluewright_cdc_merge import debezium
-from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
+from gluewright_cdc_merge import counts, debezium, merge, table_schema, tombstone_schema
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNAVAILABLE = "__debezium_unavailable_value"
@@ -104,7 +103,7 @@ def test_the_changes_of_a_database_shuffled_and_repeated_give_its_rows(spark, in
             tombstones = spark.createDataFrame([], tombstone_schema(changes.schema))
         merged = merge(table, tombstones, changes, now=NOW)
         table, tombstones = merged.rows.localCheckpoint(), merged.tombstones.localCheckpoint()
-        counted = sum(row["records"] for row in counts(merged.settled).collect())
+        counted = sum(row["records"] for row in counts(merged.resolved).collect())
         assert counted + decoded.ignored.count() == records.count()
     found = {row["id"]: row.asDict() for row in table.select("id", "n", "note", "doc").collect()}
     assert found == database.rows

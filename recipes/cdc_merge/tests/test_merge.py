@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gluewright_cdc_merge import counts, merge, table_schema, tombstone_schema
 from gluewright_cdc_merge.job.publish import open_target
-from gluewright_cdc_merge.merge import counts, merge, table_schema, tombstone_schema
 from gluewright_testing.sharing import in_turn, shared
 
 COLUMNS = ["name", "amount"]
@@ -149,7 +149,7 @@ def test_whole_rows_in_any_order_portions_and_repetition_give_the_models_table(s
             kept["table"], kept["tombstones"] = empty(spark, changes)
         outcome = merge(kept["table"], kept["tombstones"], changes, now=NOW)
         kept["table"], kept["tombstones"] = outcome.rows.localCheckpoint(), outcome.tombstones.localCheckpoint()
-        return {row["outcome"]: row["records"] for row in counts(outcome.settled).collect()}
+        return {row["outcome"]: row["records"] for row in counts(outcome.resolved).collect()}
 
     held_to_the_model(shared(range(700)), merged, lambda: kept["table"], partial=False, spark=spark)
 

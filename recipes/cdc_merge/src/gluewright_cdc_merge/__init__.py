@@ -4,7 +4,8 @@
 
 from .audit import audit
 from .feeds import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain
-from .merge import Merged, counts, merge, table_schema, tombstone_schema
+from .merge import Merged, counts, merge
+from .schemas import table_schema, tombstone_schema
 
 __version__ = "0.1.0"
 __all__ = [

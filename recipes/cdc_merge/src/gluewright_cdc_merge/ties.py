@@ -74,9 +74,9 @@ def tied_with_table(names: Sequence[str], *, partial: bool, by: Sequence[str] = 
             says, because the row that it was in another file is not known any more.
 
     Returns:
-        Over the columns of :func:`gluewright_cdc_merge.merge.settled`, never NULL.
+        Over the columns of :func:`gluewright_cdc_merge.merge.resolve`, never NULL.
     """
-    at, before, gone = F.col("at.sequence"), F.col("before"), F.col("gone")
+    at, before, deleted = F.col("at.sequence"), F.col("before"), F.col("delete_sequence")
 
     def contradicts(name: str) -> Column:
         quoted = f"`{name.replace('`', '``')}`"
@@ -88,16 +88,16 @@ def tied_with_table(names: Sequence[str], *, partial: bool, by: Sequence[str] = 
         as_text = [F.to_json(F.struct(each.alias("value"))) for each in (change, value)]
         return (place == own) & value.isNotNull() & (as_text[0] != as_text[1])
 
-    pairs = [F.col("there") & contradicts(name) for name in names]
-    ends = [F.col("there") & (gone == before), at == F.col("tomb")]
+    pairs = [F.col("exists") & contradicts(name) for name in names]
+    ends = [F.col("exists") & (deleted == before), at == F.col("tomb")]
     if by:
         places = {
             column: F.struct(*(F.expr(each.replace("sequence.", f"{column}.")) for each in by))
-            for column in ("at.sequence", "before", "gone")
+            for column in ("at.sequence", "before", "delete_sequence")
         }
-        for change in ("at.sequence", "gone"):
+        for change in ("at.sequence", "delete_sequence"):
             same_place = places[change].eqNullSafe(places["before"]) & F.col(change).isNotNull()
-            ends.append(F.col("there") & same_place & (F.col(change) != before))
+            ends.append(F.col("exists") & same_place & (F.col(change) != before))
     found = [F.coalesce(each, F.lit(False)) for each in (*pairs, *ends)]
     return functools.reduce(Column.__or__, found)
 

@@ -11,6 +11,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql.types import StructType
 
 from gluewright_cdc_merge.dms_order import PATH, Files, list_files, number_lines, order_by, position_of_ties, with_place
+from gluewright_cdc_merge.expressions import checkpointed
 from gluewright_cdc_merge.feeds import POSITION, Decoded, debezium, debezium_flattened, dms, has_pii, plain
 from gluewright_cdc_merge.files import came, read_csv, read_parquet, read_text
 from gluewright_cdc_merge.job.preflight import check_arguments, check_database, names_of, parse_columns
@@ -24,7 +25,6 @@ from gluewright_cdc_merge.job.report import (
     refuse_too_many,
     with_fields,
 )
-from gluewright_cdc_merge.merge import kept
 from gluewright_cdc_merge.messages import place_deletes, read_messages
 from gluewright_cdc_merge.ties import quarantine_ties
 from gluewright_core.dataset import quarantine_spec
@@ -181,10 +181,10 @@ def decode_and_count(feed: DataFrame, files: Files, asked: Arguments, columns: S
     except AnalysisException as error:
         reason = str(error).partition("\n")[0]
         raise InvalidArgumentsError(f"the records have not what --sequence_by or --op name: {reason}") from None
-    decoded = Decoded(kept(without_ties(lazy.records, files, asked, columns)))
+    decoded = Decoded(checkpointed(without_ties(lazy.records, files, asked, columns)))
     records = count_records(decoded, asked, placed=is_placed(asked))
     if records["unplaced"]:
-        decoded = Decoded(kept(place_deletes(decoded.records, pii=pii_of(columns))))
+        decoded = Decoded(checkpointed(place_deletes(decoded.records, pii=pii_of(columns))))
         records = count_records(decoded, asked, placed=is_placed(asked))
     del records["unplaced"]
     return decoded, records

@@ -10,27 +10,20 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
+from gluewright_cdc_merge.expressions import checkpointed
+from gluewright_cdc_merge.key_moves import Moves, carry_moves, columns_left_out, fetch_ending_rows, keys_that_end
 from gluewright_cdc_merge.merge import (
-    COLUMN_SEQUENCES,
-    Moves,
-    endangered,
-    ending,
-    kept,
-    key_columns,
-    left_out,
-    located,
-    moved,
-    newest,
-    recalled,
-    remembered,
-    rewritten,
-    settled,
-    table_schema,
+    apply_changes,
+    fetch_target_rows,
+    join_target_state,
+    latest_by_key,
+    match_target,
+    resolve,
     tally,
-    tombstone_schema,
-    weighed,
+    update_tombstones,
     with_all_keys,
 )
+from gluewright_cdc_merge.schemas import COLUMN_SEQUENCES, key_columns, table_schema, tombstone_schema
 from gluewright_cdc_merge.ties import tied_with_table
 from gluewright_core.errors import GluewrightError
 from gluewright_core.tables import ALL, Kind, Partition, Table, TableSpec, open_table
@@ -104,46 +97,46 @@ class Target:
         changes = _saying_nothing(changes, self.silent, self.absent)
         table_version, tombstones_version = self.table.begin(run), self.tombstones.begin(run)
         rows = self.table.read()
-        tombstones = kept(self.tombstones.read())
+        tombstones = checkpointed(self.tombstones.read())
         moves = self._moves(changes, tombstones, rows, now) if "moved" in changes.columns else None
-        found = kept(newest(changes, moves))
+        found = checkpointed(latest_by_key(changes, moves))
         size, buried, truncates = _sizes(found, tombstones)
         if truncates:
-            found = kept(with_all_keys(found, rows, self.keys))
+            found = checkpointed(with_all_keys(found, rows, self.keys))
             size, _, _ = _sizes(found, tombstones)
-        where = _sent(located(rows, _sent(found, size), self.keys, self.partition_by), size, FEW)
-        facts = weighed(found, where, _sent(tombstones, buried, FEW))
+        where = _sent(match_target(rows, _sent(found, size), self.keys, self.partition_by), size, FEW)
+        facts = join_target_state(found, where, _sent(tombstones, buried, FEW))
         partial = "unset" in changes.columns
-        done = kept(settled(facts, None, partial=partial))
+        done = checkpointed(resolve(facts, None, partial=partial))
         told = self._told(done, tie_by if refuse_ties else None)
-        if told.doubtful:
+        if told.needs_lookup:
             facts = done.select(facts.columns)
-            old = recalled(self._within(rows, told.doubtful), _sent(facts, size), self.keys)
-            done = kept(settled(facts, old, partial=partial))
+            old = fetch_target_rows(self._within(rows, told.needs_lookup), _sent(facts, size), self.keys)
+            done = checkpointed(resolve(facts, old, partial=partial))
             told = self._told(done, tie_by if refuse_ties else None)
         if refuse_ties and told.tied:
             raise TiesError(
                 f"{self.table.spec.name}: {told.tied} keys have a change with the sequence of the table's row, and another "
                 "content: their order is not known. Order the feed by more columns, or let a rule decide with --ties rule"
             )
-        lasting = remembered(tombstones, _sent(done, size), now, moves).where(F.col("since") >= F.lit(now - keep))
+        lasting = update_tombstones(tombstones, _sent(done, size), now, moves).where(F.col("since") >= F.lit(now - keep))
         # A table takes a run once; an attempt again may have more changes, and merging them twice changes nothing.
         attempt = f"{run}-{tombstones_version}"
         self.tombstones.publish(lasting.coalesce(1), run=attempt, replace=ALL, since=tombstones_version)
         if told.changed or self.partition_by:
-            result = rewritten(self._within(rows, told.changed), _sent(done, size), self.keys)
+            result = apply_changes(self._within(rows, told.changed), _sent(done, size), self.keys)
             replaced = told.changed if self.partition_by else ALL
             self.table.publish(result, run=attempt, replace=replaced, since=table_version)
         return told.counts
 
     def _moves(self, changes: DataFrame, tombstones: DataFrame, rows: DataFrame, now: datetime) -> Moves:
-        names = left_out(changes, tombstones)
-        of = kept(endangered(changes, names))
+        names = columns_left_out(changes, tombstones)
+        of = checkpointed(keys_that_end(changes, names))
         of = _sent(of, of.count())
         within = rows
         if self.partition_by:
-            within = self._within(rows, _partitions(located(rows, of, self.keys, self.partition_by)))
-        return moved(changes, tombstones, kept(ending(within, of, self.keys)), names, now)
+            within = self._within(rows, _partitions(match_target(rows, of, self.keys, self.partition_by)))
+        return carry_moves(changes, tombstones, checkpointed(fetch_ending_rows(within, of, self.keys)), names, now)
 
     def _told(self, done: DataFrame, tie_by: Sequence[str] | None) -> _Told:
         """Find out in one job what became of the records, and of which partitions rows change or have to be looked at."""
@@ -153,13 +146,13 @@ class Target:
         columns = [f"`{name}`" for name in self.partition_by]
         was = F.struct("partition.*") if columns else F.struct()
         becomes = F.struct(*(F.col(f"new.{name}") for name in columns))
-        left = F.col("there") & F.col("outcome").isin("updated", "deleted")
+        left = F.col("exists") & F.col("outcome").isin("updated", "deleted")
 
         def place(what: str, partition: Column) -> Column:
             return F.struct(F.lit(what).alias("what"), partition.alias("partition"), F.lit(1).cast("long").alias("records"))
 
         places = F.array(
-            F.when(F.col("doubtful"), place("doubtful", was)),
+            F.when(F.col("needs_lookup"), place("needs_lookup", was)),
             F.when(left, place("changed", was)),
             F.when(F.col("new").isNotNull(), place("changed", becomes)),
             F.when(tied, place(_TIED, F.when(F.lit(False), was))),
@@ -169,7 +162,7 @@ class Target:
         every = done.select(F.explode(F.concat(F.array_compact(places), records)).alias("each")).select("each.*")
         found = every.groupBy("what", "partition").agg(F.sum("records").alias("records")).collect()
         partitions = {
-            what: [row["partition"].asDict() for row in found if row["what"] == what] for what in ("doubtful", "changed")
+            what: [row["partition"].asDict() for row in found if row["what"] == what] for what in ("needs_lookup", "changed")
         }
         records_of = {row["what"]: row["records"] for row in found if row["what"] not in partitions}
         return _Told(tied=records_of.pop(_TIED, 0), counts=records_of, **partitions)
@@ -189,13 +182,13 @@ class _Told:
     Attributes:
         tied: how many keys have a change that ties with the table's row and contradicts it.
         counts: records by outcome.
-        doubtful: partitions with rows that have to be looked at; of an unpartitioned table one without values, if any.
+        needs_lookup: partitions with rows that have to be looked at; of an unpartitioned table one without values, if any.
         changed: partitions that lose, get or change rows, in the same way.
     """
 
     tied: int
     counts: dict[str, int]
-    doubtful: list[Partition]
+    needs_lookup: list[Partition]
     changed: list[Partition]
 
 

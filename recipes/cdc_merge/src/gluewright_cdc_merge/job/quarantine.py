@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from gluewright_cdc_merge.merge import kept
+from gluewright_cdc_merge.expressions import checkpointed
 from gluewright_core.dataset import RUN
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def save_quarantine(rows: DataFrame, quarantined: int, table: Table, run: str) -
     if exists and quarantined:
         own = F.col(RUN) == run
         held = table.read()
-        rows = kept(rows.exceptAll(held.where(~own).select(columns)))
+        rows = checkpointed(rows.exceptAll(held.where(~own).select(columns)))
         if rows.isEmpty() and held.where(own).isEmpty():
             return
     table.publish(rows.withColumn(RUN, F.lit(run)), run=attempt, replace=[{RUN: run}])
