@@ -78,8 +78,8 @@ def conform(
         Rows and quarantine, lazily.
 
     Raises:
-        ContractViolationError: a required column is missing, an unknown one is frozen, names differ only by case, or the
-            contract contradicts itself.
+        ContractViolationError: a required column is missing, an unknown one is frozen, names differ only by case or
+            begin with ``_gw_``, or the contract contradicts itself.
     """
     landing = Landing(next((field for field in rows.schema if field.name == LANDED), None))
     try:

@@ -141,12 +141,7 @@ def map_node(key: Node, element: Node, k: str, e: str, spot: Spot) -> Node:
         return join_problems(parts)
 
     def shown(x: str) -> str:
-        show_key, show_value = key.shown or itself, element.shown or itself
-        if not key.shown:
-            return f"transform_values({x}, ({k}, {e}) -> {show_value(e)})"
-        # Keys that are withheld are the same, which keys of a map cannot be.
-        entry = struct_sql([("key", show_key(f"{e}.key")), ("value", show_value(f"{e}.value"))])
-        return f"transform(map_entries({x}), {e} -> {entry})"
+        return _show_map(x, key, element, k, e)
 
     bare = key.untouched and element.untouched and not fatal
     may_fail = element.problems or not key.untouched
@@ -160,6 +155,15 @@ def map_node(key: Node, element: Node, k: str, e: str, spot: Spot) -> Node:
         bare=bare,
         severities=severities,
     )
+
+
+def _show_map(x: str, key: Node, element: Node, k: str, e: str) -> str:
+    show_key, show_value = key.shown or itself, element.shown or itself
+    if not key.shown:
+        return f"transform_values({x}, ({k}, {e}) -> {show_value(e)})"
+    # Keys that are withheld are the same, which keys of a map cannot be.
+    entry = struct_sql([("key", show_key(f"{e}.key")), ("value", show_value(f"{e}.value"))])
+    return f"transform(map_entries({x}), {e} -> {entry})"
 
 
 def _complex_node(

@@ -13,7 +13,14 @@ Cases = list[tuple[str, str, str]]
 
 @dataclass(frozen=True)
 class Reading:
-    """How a simple value is read: its cast, when nothing was lost, and else why: the first case that holds."""
+    """How a simple value ``x`` is read.
+
+    Attributes:
+        candidate: the cast.
+        lossless: whether the cast lost nothing, of ``x`` and its candidate; None if it never does.
+        why: the cases in which it does; the first that holds is the reason.
+        bare: the candidate is ``x`` itself.
+    """
 
     candidate: Callable[[str], str]
     lossless: Callable[[str, str], str] | None = None
