@@ -2,8 +2,7 @@
 
 A plan pairs the incoming columns with the contract's. For each value, at any depth, it has two pieces of SQL: the cast, and
 the proof that the cast lost nothing. From the proofs follows what becomes of a row: it is written, it is written without
-some of its values, it goes to quarantine, or the job fails. Quarantine is written from the same pieces, so that nothing is
-evaluated twice.
+some of its values, it goes to quarantine, or the job fails. Quarantine is written from the same pieces.
 
 =================  =====================================================================================================
 module             what it does
