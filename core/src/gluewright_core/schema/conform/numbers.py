@@ -57,7 +57,7 @@ def _always_exact(source: T.DataType, target: T.DataType) -> bool:
 
 def whole_number_reading(wanted: str) -> Reading:
     """Read text as a whole number."""
-    # The least number that has so many digits. One that has as many as the text has characters leaves no room in it for
+    # The least number that has that many digits. One that has as many as the text has characters leaves no room in it for
     # spaces, signs or zeros: a proof without writing the number. One string, because Spark parses that faster than numbers.
     digits = {"tinyint": 3, "smallint": 5, "int": 10, "bigint": 19}[wanted]
     least = ",".join(["0", "0", *(str(10**length) for length in range(1, digits))])

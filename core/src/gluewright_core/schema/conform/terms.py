@@ -19,7 +19,7 @@ class Mode(StrEnum):
         FREEZE: the job must fail. An unknown column fails at once; for a value, see :meth:`Conformed.require`.
         DISCARD_ROW: the row goes to quarantine.
         DISCARD_VALUE: an unknown column is left out; a value that does not fit becomes NULL and its row is written, and
-            quarantine tells of it. Where NULL is not allowed, the nearest enclosing value that may be NULL becomes it; if
+            quarantine reports it. Where NULL is not allowed, the nearest enclosing value that may be NULL becomes it; if
             there is none within the column, the row goes to quarantine.
     """
 
@@ -30,7 +30,7 @@ class Mode(StrEnum):
 
 
 RESERVED = "_gw_"
-"""What the names of columns begin with that are added here; no column of the conformed rows may be called so."""
+"""The prefix of the columns that are added here; no column of the conformed rows may have it."""
 
 LANDED = "_gw_landing"
 """The column in which a reader of files passes on what it could not parse: a struct with ``file`` and, unless the reader
