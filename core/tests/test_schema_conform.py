@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -593,7 +594,19 @@ def test_an_exponent_is_no_decimal_with_ansi_or_without(spark, ansi):
 
 
 def test_names_may_be_anything(spark, ansi):
-    names = ["a.b", "back`tick", "with space", "it's", "größe", "back\\slash", "select", "_conform_state", "r0", "state"]
+    names = [
+        "a.b",
+        "back`tick",
+        "with space",
+        "it's",
+        "größe",
+        "back\\slash",
+        "select",
+        "_conform_state",
+        "broken",
+        "r0",
+        "state",
+    ]
     contract = StructType([field(name, StructType([field(name, INT)])) for name in names])
     incoming = StructType([field(name, StructType([field(name, TEXT)])) for name in names])
     given = [tuple((str(n),) for n, _ in enumerate(names)), tuple(("x",) for _ in names)]
@@ -666,9 +679,19 @@ def test_five_hundred_columns_are_planned_and_judged(spark):
     assert [problem.column for problem in first.problems] == [f"c{n}" for n in range(500) if n % 5 in {2, 3}]
 
 
-def test_the_file_works_alone(tmp_path):
-    copied = tmp_path / "conform.py"
-    copied.write_text(Path(module.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+@pytest.mark.parametrize("name", ["_gw_total", "_GW_total"])
+def test_names_of_columns_that_conform_adds_are_refused(spark, name):
+    with pytest.raises(ContractViolationError, match=f"^{name}: names that begin with _gw_ are reserved"):
+        conform(spark.sql("SELECT 1 AS a"), fields(**{name: INT}))
+    rows = spark.sql(f"SELECT 1 AS a, 2 AS {name}")
+    with pytest.raises(ContractViolationError, match=f"^{name}: names that begin with _gw_ are reserved"):
+        conform(rows, fields(a=INT), columns=Mode.EVOLVE)
+    assert values(conform(rows, fields(a=INT))) == [(1,)]
+
+
+def test_the_folder_works_alone(tmp_path):
+    copied = tmp_path / "conform" / "__init__.py"
+    shutil.copytree(Path(module.__file__).parent, copied.parent, ignore=shutil.ignore_patterns("__pycache__"))
     program = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
