@@ -1,6 +1,12 @@
 # gluewright-cdc-merge 0.1.0 __init__.py
 # SPDX-License-Identifier: Apache-2.0
-"""Change records into current state, right in any order."""
+"""Merge change records into current state, in whatever order they come.
+
+Example:
+    >>> from gluewright_cdc_merge import debezium, merge
+    >>> decoded = debezium(records, columns, keys=["id"])  # doctest: +SKIP
+    >>> merged = merge(table, tombstones, decoded.changes, now=now)  # doctest: +SKIP
+"""
 
 from .audit import audit
 from .feeds import Decoded, UnsupportedFeedError, debezium, debezium_flattened, dms, plain

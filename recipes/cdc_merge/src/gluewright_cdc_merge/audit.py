@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Audit the order of a feed: ties, gaps and regressions, key by key.
 
-This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer. Its input is change rows,
+Its input is change rows,
 as `decode` and `merge` of this package have them. Late and repeated changes are merged correctly. Ties are not: the sequence
 does not define which of the changes is the last one, so look for a better sequence, or quarantine them.
 

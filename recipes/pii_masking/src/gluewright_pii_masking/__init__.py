@@ -1,6 +1,12 @@
 # gluewright-pii-masking 0.1.0 __init__.py
 # SPDX-License-Identifier: Apache-2.0
-"""Mask personal data by a closed policy, with keys that show nowhere."""
+"""Mask personal data by a closed policy, with keys that show nowhere.
+
+Example:
+    >>> from gluewright_pii_masking import Keep, Key, Policy, Token, mask
+    >>> policy = Policy({"id": Keep(), "email": Token()})  # doctest: +SKIP
+    >>> masked = mask(rows, policy, key=Key.from_base64("2026a", text))  # doctest: +SKIP
+"""
 
 from .detect import DETECTORS, UnknownDetectorError, found, hidden
 from .leaks import InvalidLeakCheckError, leaks

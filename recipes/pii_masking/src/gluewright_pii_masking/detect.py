@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find and hide personal data inside free text, in native expressions, with checksums where there are any.
 
-This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
-
 A detector is a pattern and, where the thing has one, a check: a card number holds Luhn's digit (ISO/IEC 7812-1, annex B), an
 IBAN leaves 1 of 97 (ISO 13616-1). What only looks like one stays. Names of people and places have no pattern; a model that
 knows a language finds them, not this file.

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find plain values that came through masking: whole, or inside other texts.
 
-This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
-
 A policy says what is masked, not what else is in the data: the e-mail address that is tokenised stands in the notes too, or
 in a URL. So every text of the masked rows is searched for every plain value of the columns that should be gone.
 

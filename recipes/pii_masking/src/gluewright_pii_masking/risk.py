@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tell how easily people are found again in masked rows, by columns that anyone may know of them.
 
-This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
-
 Rows that agree in the *quasi-identifiers* (year of birth, sex, the first digits of the postal code) are a group. The
 smallest group is **k**: whoever knows these of a person has k rows to choose from (Samarati and Sweeney, "Protecting Privacy
 when Disclosing Information: k-Anonymity and its Enforcement through Generalization and Suppression", 1998). In a group in

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep random tokens for values in a table, the vault, and exchange them with the look-ups that masking leaves.
 
-This file can be copied alone into a job: it needs the standard library and PySpark 3.5 or newer.
-
 A vault has ``domain``, ``lookup``, ``sealed`` (the value, encrypted) and ``token``; `vault_entries` of `masking.py` makes
 all but the token. No plain value comes near these functions, and no key does.
 

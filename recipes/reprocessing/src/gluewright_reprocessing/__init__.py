@@ -1,6 +1,12 @@
 # gluewright-reprocessing 0.1.0 __init__.py
 # SPDX-License-Identifier: Apache-2.0
-"""Again when it must be: partitions of a table redone, looked at, and published one by one."""
+"""Reprocess partitions of a table: plan them, compare old and new rows, publish one by one.
+
+Example:
+    >>> from gluewright_reprocessing import counted, days, diff
+    >>> partitions = days(first, last, {"dt": "%Y-%m-%d"})  # doctest: +SKIP
+    >>> changes = counted(diff(old, new, ["id"]))  # doctest: +SKIP
+"""
 
 from .compare import Changes, Checks, InvalidCompareError, check, counted, diff
 from .plan import (
