@@ -91,7 +91,7 @@ def _decoded(context: Context, case: str) -> DataFrame:
 def _ready(context: Context, kind: str, size: str = "all rows") -> None:
     """Publish the table that is merged into."""
     changes = _decoded(context, "in 5 partitions")
-    rows = _table_rows(context, size).withColumn("_sequence", F.struct("seq"))
+    rows = _table_rows(context, size).withColumn("_gw_sequence", F.struct("seq"))
     target = _target(context, kind, changes)
     target.table.publish(rows.select(table_schema(changes.schema).names), run="before", replace=ALL)
 
@@ -132,8 +132,8 @@ def _statement(context: Context, kind: str, case: str) -> None:
     context.spark.sql(
         f"MERGE INTO {context.table(TABLE[kind])} t USING changes c ON t.id = c.id"
         " WHEN MATCHED AND c.op = 'delete' AND c.seq > t.seq THEN DELETE"
-        f" WHEN MATCHED AND c.seq > t.seq THEN UPDATE SET {assigned}, t._sequence = named_struct('seq', c.seq)"
-        f" WHEN NOT MATCHED AND c.op <> 'delete' THEN INSERT ({', '.join(columns)}, _sequence)"
+        f" WHEN MATCHED AND c.seq > t.seq THEN UPDATE SET {assigned}, t._gw_sequence = named_struct('seq', c.seq)"
+        f" WHEN NOT MATCHED AND c.op <> 'delete' THEN INSERT ({', '.join(columns)}, _gw_sequence)"
         f" VALUES ({', '.join(f'c.{name}' for name in columns)}, named_struct('seq', c.seq))"
     )
 

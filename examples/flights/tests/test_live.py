@@ -155,7 +155,7 @@ def test_the_merged_drops_are_the_flights_to_the_row_and_merged_again_they_chang
     flights, live = world.table("flights"), world.table("flights_live")
     assert flights.count() == 9
     assert_same_rows(live.select(flights.columns), flights)
-    assert set(live.columns) - set(flights.columns) == {"_sequence", "_column_sequences"}
+    assert set(live.columns) - set(flights.columns) == {"_gw_sequence", "_gw_column_sequences"}
     assert counts["read"] == len(told) + 3 == counts["written"] + 3 + sum(counts["ignored"].values())
     assert counts["quarantined"] == 3
     aside = world.table("flights_live_quarantine").collect()

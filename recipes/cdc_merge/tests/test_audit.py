@@ -18,7 +18,7 @@ ODD = [
 
 
 def changes(spark, rows):
-    records = spark.createDataFrame(rows, "op string, id int, name string, version bigint, _arrival bigint")
+    records = spark.createDataFrame(rows, "op string, id int, name string, version bigint, _gw_arrival bigint")
     return plain(records, ["id"], op="op", sequence_by=["version"]).changes
 
 
@@ -32,7 +32,7 @@ def test_each_finding_is_told_with_its_key_and_sequences(spark):
 
 
 def test_gaps_and_regressions_are_looked_for_only_where_the_feed_can_tell(spark):
-    unordered = changes(spark, ODD).drop("_arrival")
+    unordered = changes(spark, ODD).drop("_gw_arrival")
     assert findings(audit(unordered)) == [(3, "tie", 5, 5)]
     pair = unordered.withColumn("sequence", F.struct("sequence.*", F.lit(1).alias("second")))
     with pytest.raises(UnsupportedAuditError, match="leave step out"):

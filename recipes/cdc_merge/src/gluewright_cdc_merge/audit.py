@@ -15,7 +15,7 @@ finding        what it means
 =============  =========================================================================================================
 
 Example:
-    >>> changes = debezium(kafka.withColumn("_arrival", F.col("offset")), orders, ["id"]).changes      # doctest: +SKIP
+    >>> changes = debezium(kafka.withColumn("_gw_arrival", F.col("offset")), orders, ["id"]).changes      # doctest: +SKIP
     >>> audit(changes).groupBy("finding").count().show()                                              # doctest: +SKIP
 """
 
@@ -27,7 +27,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegralType, StructType
 
-ARRIVAL = "_arrival"
+ARRIVAL = "_gw_arrival"
 """The column of changes that tells in which order they came, such as an offset; regressions are found if it is there."""
 
 
@@ -39,7 +39,7 @@ def audit(changes: DataFrame, *, step: int | None = None) -> DataFrame:
     """Find what is odd in the order of changes.
 
     Args:
-        changes: with ``op``, ``key``, ``sequence`` and ``row``; and ``_arrival`` to find regressions.
+        changes: with ``op``, ``key``, ``sequence`` and ``row``; and ``_gw_arrival`` to find regressions.
         step: by how much a key's sequence grows from change to change, to find gaps; it is one whole number then.
 
     Returns:

@@ -93,9 +93,9 @@ def timestamp_of(now: datetime) -> Column:
 
 def join_by_key(table: DataFrame, named: DataFrame, keys: Sequence[str], how: str) -> DataFrame:
     """Join a table with keys, column by column: Spark joins single numbers faster than structs."""
-    parts = (F.col(f"key.{quoted(name)}").alias(f"__key_{number}") for number, name in enumerate(keys))
+    parts = (F.col(f"key.{quoted(name)}").alias(f"_gw_key_{number}") for number, name in enumerate(keys))
     wanted = named.where("key IS NOT NULL").select(*parts)
-    on = [F.col(quoted(name)) == F.col(f"__key_{number}") for number, name in enumerate(keys)]
+    on = [F.col(quoted(name)) == F.col(f"_gw_key_{number}") for number, name in enumerate(keys)]
     return table.join(wanted, on, how)
 
 

@@ -66,7 +66,7 @@ def read_csv(
     names: Sequence[str] = (),
     audited: bool = False,
 ) -> DataFrame:
-    """Read CSV files of DMS as text. Lines with more or fewer fields than their file has are in ``_malformed`` too.
+    """Read CSV files of DMS as text. Lines with more or fewer fields than their file has are in ``_gw_malformed`` too.
 
     Lines with bytes that are not UTF-8 have a reason in ``_gw_unreadable``, and such values are base64. Every line has its
     place; see :func:`gluewright_cdc_merge.dms_order.with_place`.
@@ -104,8 +104,8 @@ def read_csv(
     for header, columns in named.items():
         rows = read(columns, header=True)
         if len(named) > 1:
-            own = F.broadcast(heads.where(F.col("head") == header).select(F.col("file").alias("_of")))
-            rows = rows.join(own, F.col(PATH) == F.col("_of"), "left_semi")
+            own = F.broadcast(heads.where(F.col("head") == header).select(F.col("file").alias("_gw_of")))
+            rows = rows.join(own, F.col(PATH) == F.col("_gw_of"), "left_semi")
         found.append(rows)
     return functools.reduce(partial(DataFrame.unionByName, allowMissingColumns=True), found)
 
@@ -133,11 +133,11 @@ def _decoded(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     valid = [f"({sql} IS NULL OR {ascii_only.format(sql)} OR {same.format(decoded.format(sql))})" for sql in raw]
     rows = rows.selectExpr(
         *others,
-        *(f"{sql} AS __value{n}" for n, sql in enumerate(values)),
+        *(f"{sql} AS _gw_value{n}" for n, sql in enumerate(values)),
         f"if({' AND '.join(valid)}, NULL, '{NOT_UTF8}') AS {UNREADABLE}",
     )
     shown = "if({1} IS NULL OR {0} IS NULL OR " + same + ", {0}, base64(CAST({0} AS BINARY))) AS {2}"
-    made = [shown.format(f"__value{n}", UNREADABLE, _quoted(name)) for n, name in enumerate(names)]
+    made = [shown.format(f"_gw_value{n}", UNREADABLE, _quoted(name)) for n, name in enumerate(names)]
     return rows.selectExpr(*made, *others, UNREADABLE)
 
 
@@ -171,14 +171,14 @@ def _by_position(rows: DataFrame, names: Sequence[str], op: str, null: str) -> D
         return rows
     shorter = ", ".join(f"{_quoted(name)} STRING" for name in [*names[1:], MALFORMED])
     parsed = F.from_csv(MALFORMED, shorter, {**CSV, "nullValue": null})
-    rows = rows.withColumn("_short", F.when(F.col(MALFORMED).isNotNull(), parsed))
-    short = {name: F.col(f"_short.{_quoted(name)}") for name in [*names[1:], MALFORMED]}
+    rows = rows.withColumn("_gw_short", F.when(F.col(MALFORMED).isNotNull(), parsed))
+    short = {name: F.col(f"_gw_short.{_quoted(name)}") for name in [*names[1:], MALFORMED]}
     # A line with an operation lacks something else.
-    loaded = F.col("_short").isNotNull() & short[MALFORMED].isNull() & ~short[names[1]].isin("I", "U", "D")
-    rows = rows.withColumn("_loaded", F.coalesce(loaded, F.lit(False)))
-    own = {name: F.when(F.col("_loaded"), short.get(name)).otherwise(F.col(_quoted(name))) for name in names[1:]}
-    own |= {name: F.when(~F.col("_loaded"), F.col(_quoted(name))) for name in (names[0], MALFORMED)}
-    return rows.withColumns(own).drop("_short", "_loaded")
+    loaded = F.col("_gw_short").isNotNull() & short[MALFORMED].isNull() & ~short[names[1]].isin("I", "U", "D")
+    rows = rows.withColumn("_gw_loaded", F.coalesce(loaded, F.lit(False)))
+    own = {name: F.when(F.col("_gw_loaded"), short.get(name)).otherwise(F.col(_quoted(name))) for name in names[1:]}
+    own |= {name: F.when(~F.col("_gw_loaded"), F.col(_quoted(name))) for name in (names[0], MALFORMED)}
+    return rows.withColumns(own).drop("_gw_short", "_gw_loaded")
 
 
 def _quoted(name: str) -> str:

@@ -15,8 +15,8 @@
 - ``moved``, if its rows change keys in two parts, a delete and an upsert with one sequence: whether the upsert takes what it
   leaves out from the row that the delete ends. The feed has partial changes then.
 
-**The table** has the columns of ``row`` and ``_sequence``, the sequence of the row's newest change; and if the feed has
-partial changes ``_column_sequences``, a map that is NULL except for rows with columns older than the row.
+**The table** has the columns of ``row`` and ``_gw_sequence``, the sequence of the row's newest change; and if the feed has
+partial changes ``_gw_column_sequences``, a map that is NULL except for rows with columns older than the row.
 **Tombstones** are a small table beside it: the key and sequence of every deleted row, and of the last truncate. If the feed
 moves rows, also what each deleted row was (``last``), and the moves, because their other part or older changes may come yet;
 and if moved rows leave columns out, what is overwritten of these columns, because the delete of that older row may come yet.

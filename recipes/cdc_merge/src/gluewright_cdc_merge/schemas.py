@@ -16,11 +16,11 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-SEQUENCE = "_sequence"
+SEQUENCE = "_gw_sequence"
 """The table's column with the sequence of each row's newest change."""
 
 
-COLUMN_SEQUENCES = "_column_sequences"
+COLUMN_SEQUENCES = "_gw_column_sequences"
 """The table's column with the sequences of columns that are older than their row; only for feeds with partial changes."""
 
 

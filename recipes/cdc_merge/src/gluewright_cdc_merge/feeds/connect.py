@@ -32,16 +32,16 @@ ROW_TYPES = f"struct<fields: {_TYPES}>", "{0}.fields"
 def parse_messages(
     records: DataFrame, value: str | None, fields: dict[str, str], types: tuple[str, str]
 ) -> tuple[DataFrame, Image]:
-    """Parse records once: the fields as the column ``_feed``, what Connect says of types as ``_types``."""
+    """Parse records once: the fields as the column ``_gw_feed``, what Connect says of types as ``_gw_types``."""
     if value is None:
         mine = records.select(*map(quoted, feed_columns(records)))
-        return records.selectExpr("*", "NULL AS _types"), Image(struct_of_columns(mine.columns), mine.schema)
+        return records.selectExpr("*", "NULL AS _gw_types"), Image(struct_of_columns(mine.columns), mine.schema)
     kind = type_of_column(records, value)
     if isinstance(kind, StructType):
         whole = Image(quoted(value), kind)
         if isinstance(whole.type_of("payload"), StructType):
             whole = Image(whole("payload"), whole.type_of("payload"))
-        return records.selectExpr("*", "NULL AS _types"), Image(whole.sql, whole.type, null=f"{whole.sql} IS NULL")
+        return records.selectExpr("*", "NULL AS _gw_types"), Image(whole.sql, whole.type, null=f"{whole.sql} IS NULL")
     own = ", ".join(f"{quoted(name)}: {to}" for name, to in fields.items())
     # A table with such columns cannot be told from the wrapper.
     can_be_wrapped = not {"payload", "schema"} & set(fields)
@@ -49,16 +49,16 @@ def parse_messages(
     text = f"CAST({quoted(value)} AS STRING)"
     # In brackets, so that what follows the object, or a second one, is not passed over.
     parse = f"from_json(concat('[', {text}, ']'), {literal(f'array<struct<{own}{wrapper}>>')})"
-    outer = "get(_parsed, 0)"
+    outer = "get(_gw_parsed, 0)"
     event = named_struct({name: f"{outer}.{quoted(name)}" for name in fields})
     event = f"coalesce({outer}.payload, {event})" if can_be_wrapped else event
-    frame = records.selectExpr("*", f"{parse} AS _parsed").selectExpr(
+    frame = records.selectExpr("*", f"{parse} AS _gw_parsed").selectExpr(
         "*",
-        f"CASE WHEN size(_parsed) = 1 AND {outer} IS NOT NULL THEN {event} END AS _feed",
-        f"{types[1].format(outer + '.schema') if can_be_wrapped else f'CAST(NULL AS {_TYPES})'} AS _types",
+        f"CASE WHEN size(_gw_parsed) = 1 AND {outer} IS NOT NULL THEN {event} END AS _gw_feed",
+        f"{types[1].format(outer + '.schema') if can_be_wrapped else f'CAST(NULL AS {_TYPES})'} AS _gw_types",
     )
     null = f"{text} IS NULL OR trim({text}) = 'null'"
-    return frame, Image("_feed", frame.schema["_feed"].dataType, True, null)
+    return frame, Image("_gw_feed", frame.schema["_gw_feed"].dataType, True, null)
 
 
 def parse_flattened(records: DataFrame, key: str | None, keys: Sequence[str]) -> tuple[DataFrame, Image]:
@@ -73,9 +73,9 @@ def parse_flattened(records: DataFrame, key: str | None, keys: Sequence[str]) ->
     own = struct_of_texts(keys)
     wrapper = "" if "payload" in keys else f", payload: {own}"
     parse = f"from_json(CAST({quoted(key)} AS STRING), {literal(own[:-1] + wrapper + '>')})"
-    values = named_struct({name: f"_key.{quoted(name)}" for name in keys})
-    frame = records.selectExpr("*", f"{parse} AS _key")
-    sql = f"CASE WHEN _key IS NOT NULL THEN {f'coalesce(_key.payload, {values})' if wrapper else values} END"
+    values = named_struct({name: f"_gw_key.{quoted(name)}" for name in keys})
+    frame = records.selectExpr("*", f"{parse} AS _gw_key")
+    sql = f"CASE WHEN _gw_key IS NOT NULL THEN {f'coalesce(_gw_key.payload, {values})' if wrapper else values} END"
     if len(keys) == 1:
         # A key of one column may be its value, such as `7` or `"seven"`.
         text = f"CAST({quoted(key)} AS STRING)"

@@ -70,7 +70,7 @@ def debezium(
     pair = _pair(first_present(view, "source.sequence"), first_present(view, "source.lsn"))
     table = _table_name(first_present(view, "source.schema", "source.db"), first_present(view, "source.table"))
     empty = " AND ".join(f"{envelope(name)} IS NULL" for name in ("op", "before", "after", "source"))
-    whole, after = quoted(value), Image("_after", envelope.type_of("after"), envelope.text)
+    whole, after = quoted(value), Image("_gw_after", envelope.type_of("after"), envelope.text)
     tombstone = f"{envelope.null} OR ({empty} AND {_payload_is_null(envelope, whole)})"
     heartbeat = f"{empty} AND {envelope('ts_ms')} IS NOT NULL"
     text, partial = f"CAST({whole} AS STRING)", f"{op} = 'u'"
@@ -79,26 +79,26 @@ def debezium(
     named = Image(envelope("after"), envelope.type_of("after"), envelope.text)
     staged = with_sequence(view, sequence_by, pair).selectExpr(
         *ARRIVAL.intersection(records.columns),
-        "_sequence",
-        f"{op} AS _kind",
+        "_gw_sequence",
+        f"{op} AS _gw_kind",
         operation_of(op, upserts="cru", deletes="d", truncates="t"),
         f"CASE WHEN {tombstone} THEN 'tombstone' WHEN {heartbeat} THEN 'heartbeat'"
-        f" WHEN {op} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _ignored",
-        f"{table} AS _table",
+        f" WHEN {op} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _gw_ignored",
+        f"{table} AS _gw_table",
         f"CASE {_not_utf8(whole, envelope)}"
-        f" WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _broken",
-        f"{envelope('after')} AS _after",
-        f"{envelope('before')} AS _before",
-        f"{message.sql} AS _message",
-        f"{partial} AS _partial",
-        f"{_present(envelope('after'), columns, row_text, partial)} AS _present",
-        f"{_unnamed(named, columns, row_text)} AS _fields",
-        "_types",
-        f"{_quarantined_as(view, value, envelope)} AS _original",
+        f" WHEN {empty} THEN 'it is not a JSON object with op, before, after and source' END AS _gw_broken",
+        f"{envelope('after')} AS _gw_after",
+        f"{envelope('before')} AS _gw_before",
+        f"{message.sql} AS _gw_key_message",
+        f"{partial} AS _gw_partial",
+        f"{_present(envelope('after'), columns, row_text, partial)} AS _gw_present",
+        f"{_unnamed(named, columns, row_text)} AS _gw_fields",
+        "_gw_types",
+        f"{_quarantined_as(view, value, envelope)} AS _gw_original",
     )
-    before = Image("_before", envelope.type_of("before"))
+    before = Image("_gw_before", envelope.type_of("before"))
     how = Encodings(placeholder, decimals, timestamps, base64=True, hints=envelope.text)
-    feed = Feed(after, [Image("_message", message.type), before], before, partial=True)
+    feed = Feed(after, [Image("_gw_key_message", message.type), before], before, partial=True)
     return decode_staged(staged, columns, keys, feed, how)
 
 
@@ -162,27 +162,27 @@ def debezium_flattened(
         tombstone = f"{row.null} OR ({op} IS NULL AND {deleted} IS NULL AND {_payload_is_null(row, quoted(value))})"
         row_text = f"CAST({quoted(value)} AS STRING)"
         row_text = row_text if "payload" in names else f"coalesce(get_json_object({row_text}, '$.payload'), {row_text})"
-    after, kind = Image("_after", row.type, row.text), f"CASE WHEN {tombstone} THEN '{TOMBSTONE}' ELSE {kind} END"
+    after, kind = Image("_gw_after", row.type, row.text), f"CASE WHEN {tombstone} THEN '{TOMBSTONE}' ELSE {kind} END"
     pair = f"named_struct('commit', {pair}.commit, 'lsn', {pair}.lsn, 'after', 0)" if has_position else pair
     staged = with_sequence(view, sequence_by, pair).selectExpr(
         *ARRIVAL.intersection(records.columns),
-        "_sequence",
-        f"{kind} AS _kind",
+        "_gw_sequence",
+        f"{kind} AS _gw_kind",
         operation_of(kind, upserts="cru", deletes=("d", TOMBSTONE)),
-        f"CASE WHEN {kind} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _ignored",
-        f"{table} AS _table",
+        f"CASE WHEN {kind} = 'm' THEN 'logical message'{_other_table(table, tables)} END AS _gw_ignored",
+        f"{table} AS _gw_table",
         f"CASE {_not_utf8(quoted(value or ''), row)}"
-        f" WHEN {row.sql} IS NULL AND NOT ({tombstone}) THEN 'it is not a JSON object' END AS _broken",
-        f"{row.sql} AS _after",
-        f"{message.sql} AS _message",
-        f"{partial} AS _partial",
-        f"{_present(row.sql, columns, row_text, partial)} AS _present",
-        f"{_unnamed(row, columns, row_text)} AS _fields",
-        "_types",
-        f"{_quarantined_as(view, value, row) if value else row.sql} AS _original",
+        f" WHEN {row.sql} IS NULL AND NOT ({tombstone}) THEN 'it is not a JSON object' END AS _gw_broken",
+        f"{row.sql} AS _gw_after",
+        f"{message.sql} AS _gw_key_message",
+        f"{partial} AS _gw_partial",
+        f"{_present(row.sql, columns, row_text, partial)} AS _gw_present",
+        f"{_unnamed(row, columns, row_text)} AS _gw_fields",
+        "_gw_types",
+        f"{_quarantined_as(view, value, row) if value else row.sql} AS _gw_original",
     )
     how = Encodings(placeholder, decimals, timestamps, base64=True, hints=row.text)
-    feed = Feed(after, [Image("_message", message.type), after], None, partial=True, fills=has_position)
+    feed = Feed(after, [Image("_gw_key_message", message.type), after], None, partial=True, fills=has_position)
     return decode_staged(staged, columns, keys, feed, how)
 
 
@@ -220,7 +220,7 @@ def _unnamed(row: Image, columns: StructType, row_text: str) -> str:
         return names_where([n for n in names if n.lower() not in known and not n.startswith("__")], of=row.sql)
     named = ", ".join(map(literal, columns.names))
     # The schema has the names already, where there is one.
-    every = f"CASE WHEN _types IS NULL THEN json_object_keys({row_text}) ELSE _types.field END"
+    every = f"CASE WHEN _gw_types IS NULL THEN json_object_keys({row_text}) ELSE _gw_types.field END"
     found = f"filter({every}, n -> n NOT IN ({named}) AND NOT startswith(n, '__'))"
     return f"CASE WHEN {row.sql} IS NOT NULL THEN {found} END"
 

@@ -13,7 +13,7 @@ PLACEHOLDER = "__debezium_unavailable_value"
 """What Debezium writes for a large value that an update left as it was (``unavailable.value.placeholder``)."""
 
 
-MALFORMED = "_malformed"
+MALFORMED = "_gw_malformed"
 """The column, if the records have it, with the text of a line whose fields are not those of its file; see :func:`dms`."""
 
 
@@ -33,7 +33,7 @@ TOMBSTONE = "tombstone"
 """The kind of a message with a key and a NULL value."""
 
 
-ARRIVAL = frozenset({"_arrival", "_gw_path", POSITION})
+ARRIVAL = frozenset({"_gw_arrival", "_gw_path", POSITION})
 """Columns about where a record came from. They are no part of it and go with its changes."""
 
 
@@ -71,7 +71,7 @@ class Decoded:
         names of columns that the change says nothing about, NULL for none; only of feeds that have partial changes),
         ``moved`` (only of Debezium's: the upsert takes what it leaves out from the row that its sequence deletes),
         ``old_key`` (of the upsert that gave a row another key), ``kind`` (the feed's own operation), ``record``; and
-        ``_arrival`` if the records have a column of that name.
+        ``_gw_arrival`` if the records have a column of that name.
 
         An update that changes the key is two rows: a delete of the old key with ``record`` 1, an upsert of the new with 0.
         """

@@ -86,19 +86,19 @@ NOT_UTF8 = "it has bytes that are not UTF-8; original is its base64"
 
 
 def with_sequence(view: DataFrame, sequence_by: Sequence[str], default: str) -> DataFrame:
-    """Add the column ``_sequence``: a struct of these expressions, or the default."""
+    """Add the column ``_gw_sequence``: a struct of these expressions, or the default."""
     if sequence_by:
-        return view.withColumn("_sequence", F.struct(*map(F.expr, sequence_by)))
+        return view.withColumn("_gw_sequence", F.struct(*map(F.expr, sequence_by)))
     if default == "NULL":
         raise UnsupportedFeedError("the feed has no sequence of its own; name what orders its changes (sequence_by)")
-    return view.selectExpr("*", f"{default} AS _sequence")
+    return view.selectExpr("*", f"{default} AS _gw_sequence")
 
 
 def operation_of(kind: str, *, upserts: Sequence[str], deletes: Sequence[str], truncates: Sequence[str] = ()) -> str:
     """Return SQL for the operation that a feed's own kind of change stands for; NULL for an unknown kind."""
     groups = {"upsert": upserts, "delete": deletes, "truncate": truncates}
     whens = (f"WHEN {kind} IN ({', '.join(map(literal, ops))}) THEN '{op}'" for op, ops in groups.items() if ops)
-    return f"CASE {' '.join(whens)} END AS _op"
+    return f"CASE {' '.join(whens)} END AS _gw_op"
 
 
 def type_of_column(records: DataFrame, name: str) -> DataType:

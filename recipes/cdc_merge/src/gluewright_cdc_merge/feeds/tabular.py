@@ -27,7 +27,7 @@ def dms(
 
     Args:
         records: the files' rows, as text or typed. A bare word that means NULL must have been read as NULL. Rows with
-            something in a column ``_malformed``, or with a reason in ``_gw_unreadable``, go to quarantine. Other columns
+            something in a column ``_gw_malformed``, or with a reason in ``_gw_unreadable``, go to quarantine. Other columns
             whose name begins with ``_gw_`` are no part of a record; ``sequence_by`` may use them.
         columns: see :func:`debezium`.
         keys: see :func:`debezium`.
@@ -49,18 +49,18 @@ def dms(
         broken.append(f"if({MALFORMED} IS NULL, NULL, 'its fields are not those of its file')")
     staged = with_sequence(records, sequence_by, "NULL").selectExpr(
         *ARRIVAL.intersection(records.columns),
-        "_sequence",
-        f"{kind} AS _kind",
+        "_gw_sequence",
+        f"{kind} AS _gw_kind",
         operation_of(kind, upserts=("I", "U", "load"), deletes="D"),
-        "CAST(NULL AS STRING) AS _ignored",
-        f"coalesce({', '.join([*broken, 'CAST(NULL AS STRING)'])}) AS _broken",
-        f"{names_where(others)} AS _fields",
-        f"{struct_of_columns(names)} AS _after",
-        f"{named_struct(before)} AS _before" if before else "NULL AS _before",
-        "false AS _partial",
-        f"{struct_of_columns(feed_columns(records))} AS _original",
+        "CAST(NULL AS STRING) AS _gw_ignored",
+        f"coalesce({', '.join([*broken, 'CAST(NULL AS STRING)'])}) AS _gw_broken",
+        f"{names_where(others)} AS _gw_fields",
+        f"{struct_of_columns(names)} AS _gw_after",
+        f"{named_struct(before)} AS _gw_before" if before else "NULL AS _gw_before",
+        "false AS _gw_partial",
+        f"{struct_of_columns(feed_columns(records))} AS _gw_original",
     )
-    after, old = Image("_after", staged.schema["_after"].dataType), Image("_before", staged.schema["_before"].dataType)
+    after, old = (Image(name, staged.schema[name].dataType) for name in ("_gw_after", "_gw_before"))
     how = Encodings(None, "string", None, base64=False, hints=False)
     return decode_staged(staged, columns, keys, Feed(after, [after], old if before else None, partial=False), how)
 
@@ -96,17 +96,17 @@ def plain(
     columns = StructType([field for field in records.schema if field.name in own])
     staged = with_sequence(records, sequence_by, "NULL").selectExpr(
         *ARRIVAL.intersection(records.columns),
-        "_sequence",
-        f"CAST({quoted(op)} AS STRING) AS _kind",
+        "_gw_sequence",
+        f"CAST({quoted(op)} AS STRING) AS _gw_kind",
         operation_of(f"lower({quoted(op)})", upserts=upserts, deletes=deletes, truncates=truncates),
-        "CAST(NULL AS STRING) AS _ignored",
-        "CAST(NULL AS STRING) AS _broken",
-        f"{struct_of_columns(columns.names)} AS _after",
-        "false AS _partial",
-        f"{quoted(unset)} AS _told" if unset else "NULL AS _told",
-        f"{struct_of_columns(feed_columns(records))} AS _original",
+        "CAST(NULL AS STRING) AS _gw_ignored",
+        "CAST(NULL AS STRING) AS _gw_broken",
+        f"{struct_of_columns(columns.names)} AS _gw_after",
+        "false AS _gw_partial",
+        f"{quoted(unset)} AS _gw_told" if unset else "NULL AS _gw_told",
+        f"{struct_of_columns(feed_columns(records))} AS _gw_original",
     )
-    after = Image("_after", columns)
+    after = Image("_gw_after", columns)
     how = Encodings(None, "string", None, base64=False, hints=False)
     return decode_staged(staged, columns, keys, Feed(after, [after], None, partial=bool(unset), told=bool(unset)), how)
 

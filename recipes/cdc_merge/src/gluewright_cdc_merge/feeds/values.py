@@ -85,11 +85,11 @@ def conversions(name: str, raw: str, comes_as: DataType, kind: DataType, how: En
         return []
     if isinstance(comes_as, NullType):
         return [lambda _: null_of(kind)]
-    at = f"CAST(array_position(_types.field, {literal(name)}) AS INT) - 1"
-    connect = f"get(_types.name, {at})", f"get(_types.parameters, {at})"
+    at = f"CAST(array_position(_gw_types.field, {literal(name)}) AS INT) - 1"
+    connect = f"get(_gw_types.name, {at})", f"get(_gw_types.parameters, {at})"
     if not isinstance(kind, ArrayType):
         return _scalar(name, comes_as, kind, connect if how.hints else None, how)
-    connect = f"get(_types.items.name, {at})", f"get(_types.items.parameters, {at})"
+    connect = f"get(_gw_types.items.name, {at})", f"get(_gw_types.items.parameters, {at})"
     typed = isinstance(comes_as, ArrayType)
     element: DataType = comes_as.elementType if isinstance(comes_as, ArrayType) else StringType()
     each = []
@@ -145,7 +145,7 @@ def _numerals(comes_as: DataType, scale: int | None, connect: tuple[str, str] | 
         return [lambda x: as_text(x, comes_as)]
     precise, known = "true" if how.decimals == "precise" and scale is not None else "false", f"{scale or 0}"
     if connect:
-        precise = f"(CASE WHEN _types IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END)"
+        precise = f"(CASE WHEN _gw_types IS NULL THEN {precise} ELSE coalesce({connect[0]} = {_CONNECT_DECIMAL}, false) END)"
         known = f"coalesce(try_cast(try_element_at({connect[1]}, 'scale') AS INT), {known})"
 
     def parsed(x: str) -> str:
