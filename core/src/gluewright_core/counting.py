@@ -21,8 +21,8 @@ from pyspark.sql import functions as F
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
-_FIRST, _PARTITION = "__gluewright_first", "__gluewright_partition"
-_STARTS, _PARTITIONS = "__gluewright_starts", "__gluewright_partitions"
+_FIRST, _PARTITION = "_gw_first", "__gluewright_partition"
+_STARTS, _PARTITIONS = "_gw_starts", "__gluewright_partitions"
 # The row's number within its partition is in the lower 33 bits (PySpark's API, monotonically_increasing_id).
 _ROW_BITS = (1 << 33) - 1
 _PATIENCE_MS = 10_000

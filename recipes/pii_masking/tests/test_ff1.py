@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from pyspark.sql import functions as F
 
 from gluewright_pii_masking import EncryptDigits, Keep, Policy, PolicyMismatchError, decrypt_digits, ff1, mask
-from gluewright_pii_masking.masking import derived
+from gluewright_pii_masking.keys import derived
 
 _KEY = "2B7E151628AED2A6ABF7158809CF4F3CEF4359D8D580AA4F7F036D6F04FC6A94"
 # NIST, "Block Cipher Modes of Operation: FF1 Method for Format-Preserving Encryption", samples 1, 2, 4, 5, 7 and 8.

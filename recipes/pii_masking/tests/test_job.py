@@ -18,9 +18,9 @@ from gluewright_core.job import run
 from gluewright_core.schema import Column, Contract
 from gluewright_core.schema.files import save_contract
 from gluewright_core.tables import Kind
+from gluewright_pii_masking import Key
 from gluewright_pii_masking.job import Arguments, MaskingRefusedError, PlainValuesFoundError, main
 from gluewright_pii_masking.job.vaulting import VaultRefusedError, filled, open_vault
-from gluewright_pii_masking.masking import Key
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.killpoints import every_kill_point
 from gluewright_testing.rows import rows

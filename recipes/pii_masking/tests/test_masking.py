@@ -40,10 +40,11 @@ from gluewright_pii_masking import (
     TruncateDate,
     decrypt,
     mask,
-    masking,
     rotation,
 )
-from gluewright_pii_masking.masking import aes_gcm, hmac_sha256, nfc, pads, unicode_tables
+from gluewright_pii_masking.expressions import aes_gcm, hmac_sha256
+from gluewright_pii_masking.keys import derived, pads
+from gluewright_pii_masking.unicode_nfc import nfc, unicode_data, unicode_tables
 from gluewright_testing.compare import assert_same_rows
 from gluewright_testing.rows import rows
 
@@ -572,7 +573,7 @@ def test_any_text_has_the_normal_form_that_unicodedata_gives_it(spark, texts):
 
 
 def test_what_is_left_alone_without_the_tables_has_nothing_to_change():
-    class_ = re.sub(r"\\x\{(\w+)\}", lambda found: f"\\U{int(found[1], 16):08x}", masking._unicode()[1])
+    class_ = re.sub(r"\\x\{(\w+)\}", lambda found: f"\\U{int(found[1], 16):08x}", unicode_data()[1])
     may_change = re.compile(f"[{class_}]").search
 
     def changes(letter):
@@ -643,7 +644,7 @@ def test_dates_of_a_person_are_shifted_by_the_same_days_and_keep_what_lies_betwe
     assert all(len(moved) == 1 for moved in shifts.values()), "one shift for all dates of a person"
 
     def by_python(person):
-        digest = hmac.digest(masking.derived(key.secret, "shift"), str(person).encode(), "sha256").hex()
+        digest = hmac.digest(derived(key.secret, "shift"), str(person).encode(), "sha256").hex()
         number = int(digest[:15], 16) % 60
         return number - 30 if number < 30 else number - 29
 

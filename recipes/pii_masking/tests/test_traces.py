@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gluewright_pii_masking.masking import derived, pads
+from gluewright_pii_masking.keys import derived, pads
 from gluewright_testing.sharing import once
 
 SECRET = bytes((7 * n + 200) % 256 for n in range(40))

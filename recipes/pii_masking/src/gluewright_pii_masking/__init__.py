@@ -8,9 +8,7 @@ Example:
     >>> masked = mask(rows, policy, key=Key.from_base64("2026a", text))  # doctest: +SKIP
 """
 
-from .detect import DETECTORS, UnknownDetectorError, found, hidden
-from .leaks import InvalidLeakCheckError, leaks
-from .masking import (
+from .actions import (
     Action,
     Band,
     Change,
@@ -18,31 +16,26 @@ from .masking import (
     Encrypt,
     EncryptDigits,
     Grid,
-    InvalidKeyError,
-    InvalidPolicyError,
     IpPrefix,
     Keep,
-    Key,
-    MaskingError,
     Partial,
-    Policy,
-    PolicyMismatchError,
     Redact,
     ShiftDate,
     Token,
     TruncateDate,
     VaultToken,
-    decrypt,
-    decrypt_digits,
-    hidden_columns,
-    mask,
-    rekeyed,
-    rotation,
-    vault_columns,
-    vault_entries,
 )
+from .decryption import decrypt, decrypt_digits
+from .detect import DETECTORS, UnknownDetectorError, found, hidden
+from .errors import InvalidKeyError, InvalidPolicyError, MaskingError, PolicyMismatchError
+from .keys import Key
+from .leaks import InvalidLeakCheckError, leaks
+from .masking import hidden_columns, mask
+from .policy import Policy
 from .risk import InvalidReportError, reidentification
+from .rotation import rotation
 from .vault import VaultMismatchError, exchanged, issued, sealed
+from .vault_entries import rekeyed, vault_columns, vault_entries
 
 __version__ = "0.1.0"
 __all__ = [

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from .errors import MaskingError
 
-class UnknownDetectorError(Exception):
+
+class UnknownDetectorError(MaskingError):
     """There is no detector of that name."""
 
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from .expressions import let
+
 FEWEST, MOST = 6, 36
 """Digits: 6 give the million texts that the standard asks for, and a half of 36 fits a bigint."""
 _ROUNDS = 10
@@ -66,25 +68,20 @@ def _through_rounds(digits: Column, key: Column, tweak: bytes, rounds: Sequence[
         )
 
     def with_what_is_fixed(text: Column) -> Column:
-        return _let(_fixed(F.length(text), tweak), lambda fixed: of_one(text, fixed))
+        return let(_fixed(F.length(text), tweak), lambda fixed: of_one(text, fixed))
 
     valid = F.when(digits.rlike(rf"^[0-9]{{{FEWEST},{MOST}}}\z"), digits)
-    return _let(valid, lambda text: F.when(text.isNotNull(), with_what_is_fixed(text)))
-
-
-def _let(value: Column, body: Callable[[Column], Column]) -> Column:
-    """Use a value more than once and compute it once: inside lambdas Spark finds no common expressions."""
-    return F.transform(F.array(value), body)[0]
+    return let(valid, lambda text: F.when(text.isNotNull(), with_what_is_fixed(text)))
 
 
 def _forwards(halves: Column, added: Callable[[Column, Column], Column]) -> Column:
     a, b = halves["a"], halves["b"]
-    return _halves(b, _let(_power(a), lambda power: _written((_number(a) + added(b, power)) % power, a)))
+    return _halves(b, let(_power(a), lambda power: _written((_number(a) + added(b, power)) % power, a)))
 
 
 def _backwards(halves: Column, added: Callable[[Column, Column], Column]) -> Column:
     a, b = halves["a"], halves["b"]
-    return _halves(_let(_power(b), lambda power: _written(F.pmod(_number(b) - added(a, power), power), b)), a)
+    return _halves(let(_power(b), lambda power: _written(F.pmod(_number(b) - added(a, power), power), b)), a)
 
 
 def _halves(a: Column, b: Column) -> Column:
@@ -137,7 +134,7 @@ def _added(half: Column, power: Column, number: Column, fixed: Column, key: Colu
     sealed = F.aes_encrypt(message, key, F.lit("CBC"), F.lit("PKCS"), F.lit(bytes(_BLOCK)))
     last_block = sealed.substr(fixed["bytes"] + 1, F.lit(_BLOCK))
     taken = F.lpad(F.hex(last_block).substr(F.lit(1), fixed["taken"]), 24, "0")
-    return _let(_let(taken, _words), lambda words: _modulo(words, power))
+    return let(let(taken, _words), lambda words: _modulo(words, power))
 
 
 def _words(hexadecimal: Column) -> Column:

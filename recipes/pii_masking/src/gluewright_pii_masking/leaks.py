@@ -21,8 +21,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, StructType
 
+from .errors import MaskingError
 
-class InvalidLeakCheckError(Exception):
+
+class InvalidLeakCheckError(MaskingError):
     """The check is asked to look for a column that is not there, or for values too short to tell anything."""
 
 

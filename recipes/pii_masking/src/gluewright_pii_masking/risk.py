@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from .errors import MaskingError
 
-class InvalidReportError(Exception):
+
+class InvalidReportError(MaskingError):
     """The report is asked for columns that are not there, or for none."""
 
 

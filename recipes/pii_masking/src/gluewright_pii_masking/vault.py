@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep random tokens for values in a table, the vault, and exchange them with the look-ups that masking leaves.
 
-A vault has ``domain``, ``lookup``, ``sealed`` (the value, encrypted) and ``token``; `vault_entries` of `masking.py` makes
+A vault has ``domain``, ``lookup``, ``sealed`` (the value, encrypted) and ``token``; the function `vault_entries` makes
 all but the token. No plain value comes near these functions, and no key does.
 
 Tokens are random, so they are only what the vault has *after* it was written: write what `issued` returns, read the vault
@@ -25,11 +25,13 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from .errors import MaskingError
+
 VAULT = ("domain", "lookup", "sealed", "token")
 """The columns of a vault, all of them texts."""
 
 
-class VaultMismatchError(Exception):
+class VaultMismatchError(MaskingError):
     """A column is not there, or is no text."""
 
 
@@ -83,7 +85,7 @@ def exchanged(masked: DataFrame, columns: Sequence[str], vault: DataFrame) -> Da
 
 
 def sealed(rows: DataFrame, columns: Sequence[str], vault: DataFrame) -> DataFrame:
-    """Put the encrypted values in the place of tokens; `decrypt` of `masking.py` opens them for who has the key.
+    """Put the encrypted values in the place of tokens; `decrypt` decrypts them for those who have the key.
 
     Args:
         rows: with tokens.

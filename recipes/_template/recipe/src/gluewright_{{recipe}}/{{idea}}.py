@@ -29,5 +29,5 @@ def newest_per_key(rows: DataFrame, key: Sequence[str], newest_by: Sequence[str]
     """
     others = [name for name in rows.columns if name not in newest_by]
     version = F.struct(*(rows[f"`{name}`"] for name in [*newest_by, *others]))
-    newest = rows.groupBy(*(rows[f"`{name}`"] for name in key)).agg(F.max(version).alias("__newest"))
-    return newest.select(*(F.col(f"__newest.`{name}`") for name in rows.columns))
+    newest = rows.groupBy(*(rows[f"`{name}`"] for name in key)).agg(F.max(version).alias("_gw_newest"))
+    return newest.select(*(F.col(f"_gw_newest.`{name}`") for name in rows.columns))

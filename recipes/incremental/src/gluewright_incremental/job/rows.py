@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOST_IN_LAG = 1_000_000
 """So many keys are remembered at most; a lag that has more rows is refused."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MARK = "__gluewright_row"
+_MARK = "_gw_row"
 Query = Callable[[str], "DataFrame"]
 Lag = timedelta | int | Decimal
 

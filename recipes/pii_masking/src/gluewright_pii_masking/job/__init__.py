@@ -17,10 +17,7 @@ from gluewright_core.locations import LOCATION
 from gluewright_core.schema.files import form_of, load_contract, read_text, yaml_document
 from gluewright_core.secret import Secret
 from gluewright_core.tables import ALL, Kind, Replace, TableSpec, open_table
-from gluewright_pii_masking.detect import DETECTORS, UnknownDetectorError, found, hidden
-from gluewright_pii_masking.job.vaulting import filled, open_vault
-from gluewright_pii_masking.leaks import InvalidLeakCheckError, leaks
-from gluewright_pii_masking.masking import (
+from gluewright_pii_masking import (
     Change,
     InvalidPolicyError,
     Key,
@@ -32,6 +29,9 @@ from gluewright_pii_masking.masking import (
     vault_columns,
     vault_entries,
 )
+from gluewright_pii_masking.detect import DETECTORS, UnknownDetectorError, found, hidden
+from gluewright_pii_masking.job.vaulting import filled, open_vault
+from gluewright_pii_masking.leaks import InvalidLeakCheckError, leaks
 from gluewright_pii_masking.vault import exchanged
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from gluewright_core.errors import ConcurrentUpdateError, GluewrightError
 from gluewright_core.tables import ALL, Kind, Table, TableSpec, open_table
-from gluewright_pii_masking.masking import Key, rekeyed
+from gluewright_pii_masking import Key, rekeyed
 from gluewright_pii_masking.vault import VAULT, issued
 
 if TYPE_CHECKING:
