@@ -37,6 +37,7 @@ class World:
     def __init__(self) -> None:
         self.storage = MemoryStorage()
         self.catalog = MemoryCatalog(batch=1)
+        self.catalog.journal = self.storage.journal
         self.catalog.partitions[KEY] = "0"
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.files = {"0"}
@@ -45,7 +46,7 @@ class World:
 
     @property
     def journal(self):
-        return [*self.storage.journal, *self.catalog.journal]
+        return self.storage.journal
 
     def fingerprint(self):
         return (self.storage.fingerprint(), self.catalog.fingerprint(), self.now, frozenset(self.files))

@@ -26,6 +26,7 @@ class World:
     def __init__(self, batch: int = 1) -> None:
         self.storage = MemoryStorage()
         self.catalog = MemoryCatalog(batch=batch)
+        self.catalog.journal = self.storage.journal
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.inside: list[str] = []
         self.began: dict[str, int] = {}
@@ -35,7 +36,7 @@ class World:
 
     @property
     def journal(self):
-        return [*self.storage.journal, *self.catalog.journal]
+        return self.storage.journal
 
     def fingerprint(self):
         return (self.storage.fingerprint(), self.catalog.fingerprint(), self.now, tuple(self.inside))

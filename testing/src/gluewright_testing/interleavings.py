@@ -2,8 +2,9 @@
 
 One writer runs at a time: each stops before every effect until the explorer picks it; on the in-memory store it stops before
 every read too. The explorer walks the schedules depth first, always from a fresh world. Where the world has a
-``fingerprint()`` and a ``journal``, a schedule is given up as soon as it reaches a state that was explored before: the same
-store, and every writer having seen and done the same. So every schedule is covered, and the walk is short.
+``fingerprint()`` and a ``journal``, one list of what was seen and done, a schedule is given up as soon as it reaches a state
+that was explored before: the same store, and every writer having seen and done the same. So every schedule is covered, and
+the walk is short.
 
 A request to the in-memory store or catalog can be hit by a :class:`Fault`. What is late is delivered before any later step
 that can see it, or at the end: at other times its delivery and that step give the same state in either order.
@@ -272,7 +273,10 @@ class _Schedule(Generic[World]):
             self._world: Any = make_world()
         self._work = work
         self._chooser = chooser
-        self._visited = visited if hasattr(self._world, "fingerprint") and hasattr(self._world, "journal") else None
+        world: Any = self._world
+        self._visited = visited if hasattr(world, "fingerprint") and hasattr(world, "journal") else None
+        if self._visited is not None and world.journal is not world.journal:
+            raise TypeError("the journal of a world is one list that grows at its end, the same at every call")
         self._enabled = enabled
         self._limits = limits
         self._late: list[_Late] = []
