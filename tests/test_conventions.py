@@ -86,6 +86,12 @@ def test_a_broken_convention_is_named_with_its_place(repository, file, old, new,
     assert any(said in problem for problem in problems(repository)), problems(repository)
 
 
+def test_a_module_that_grows_beyond_what_can_be_read_in_one_sitting_is_named(repository):
+    module = repository / "recipes" / "cdc_merge" / SOURCE / "merge.py"
+    module.write_text(module.read_text() + "# a line\n" * 300)
+    assert any("merge.py: has 3" in problem and "at most 300" in problem for problem in problems(repository))
+
+
 def test_another_licence_than_the_repositorys_is_named(repository):
     (repository / "LICENSE").write_text("another")
     assert any("has another LICENSE than the repository" in problem for problem in problems(repository))
