@@ -40,7 +40,8 @@ def dms(
     """
     own = next((name for name in records.columns if name.lower() == op.lower()), None)
     kind = f"coalesce(nullif({quoted(own)}, ''), 'load')" if own else "'load'"
-    names = [name for name in feed_columns(records) if name not in {own, MALFORMED}]
+    names = [name for name in feed_columns(records) if name != own]
+    shown = [*feed_columns(records), *{MALFORMED}.intersection(records.columns)]
     has_before = bool(keys) and all(f"BI_{name}" in names for name in keys)
     before = {name: quoted(f"BI_{name}") for name in keys} if has_before else {}
     others = [name for name in names if name.lower() not in _known_to_dms(columns, sequence_by)]
@@ -58,7 +59,7 @@ def dms(
         f"{struct_of_columns(names)} AS _gw_after",
         f"{named_struct(before)} AS _gw_before" if before else "NULL AS _gw_before",
         "false AS _gw_partial",
-        f"{struct_of_columns(feed_columns(records))} AS _gw_original",
+        f"{struct_of_columns(shown)} AS _gw_original",
     )
     after, old = (Image(name, staged.schema[name].dataType) for name in ("_gw_after", "_gw_before"))
     how = Encodings(None, "string", None, base64=False, hints=False)
