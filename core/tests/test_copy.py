@@ -97,6 +97,19 @@ def test_an_update_takes_what_the_user_did_not_touch_and_never_overwrites_the_re
     assert capsys.readouterr().out == ""
 
 
+def test_a_copy_of_another_recipe_or_one_that_was_not_finished_is_left_as_it_is(installed, target, capsys):
+    copy.main(["demo", str(target)])
+    version = target / copy.PRISTINE / "version.json"
+    version.write_text('{"recipe": "other", "version": "1.0.0"}')
+    installed("0.2.0", {"doubling.py": "NEWER = 1\n"})
+    assert copy.main(["demo", str(target), "--update"]) == 1
+    assert "is a copy of other, not of demo" in capsys.readouterr().err
+    version.unlink()
+    assert copy.main(["demo", str(target), "--update"]) == 1
+    assert "was not finished" in capsys.readouterr().err
+    assert (target / "doubling.py").read_text() == DOUBLING
+
+
 @pytest.mark.parametrize(
     ("recipe", "folder", "said"),
     [

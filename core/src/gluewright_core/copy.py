@@ -1,8 +1,8 @@
 """Copy a recipe into your own project: ``python -m gluewright_core.copy cdc_merge jobs/merging``.
 
-What is copied is the recipe's folder without its job: it imports PySpark and itself only, so it works under any package's
-name. Beside it goes the licence, and in ``.gluewright/`` the files as they were copied. Run again, the command compares the
-three: what the installed version changed since, and what you changed.
+What is copied is the recipe's folder without its job: it needs what comes with Glue and itself only, so it works under any
+package's name. The licence goes beside it, and into ``.gluewright/`` the files as they were copied. Run again, the command
+compares the three: what the installed version changed since, and what you changed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         source = recipe_files(asked.recipe)
         if (asked.target / PRISTINE).is_dir():
-            return _compare(source, asked.target, update=asked.update)
+            return _compare(asked.recipe, source, asked.target, update=asked.update)
         _copy(asked.recipe, source, asked.target)
     except CopyError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -98,9 +98,13 @@ def _copy(recipe: str, source: Mapping[str, str], target: Path) -> None:
     sys.stdout.write(f"{_usage(source, recipe, target.name)}\n")
 
 
-def _compare(source: Mapping[str, str], target: Path, *, update: bool) -> int:
+def _compare(recipe: str, source: Mapping[str, str], target: Path, *, update: bool) -> int:
     """Show what upstream changed and what the user changed, and take upstream's files where asked and safe."""
     pristine = target / PRISTINE
+    if not (pristine / _VERSION).exists():
+        raise CopyError(f"{target} is a copy that was not finished; remove it and copy again")
+    if (copied := json.loads((pristine / _VERSION).read_text("utf-8"))["recipe"]) != recipe:
+        raise CopyError(f"{target} is a copy of {copied}, not of {recipe}")
     known = {file.relative_to(pristine).as_posix().removesuffix(".txt"): file for file in sorted(pristine.rglob("*.txt"))}
     both = 0
     for place in sorted({*source, *known}):
@@ -121,7 +125,6 @@ def _compare(source: Mapping[str, str], target: Path, *, update: bool) -> int:
         _replace(file, theirs)
         _replace(pristine / f"{place}.txt", theirs)
     if update and not both:
-        recipe = json.loads((pristine / _VERSION).read_text("utf-8"))["recipe"]
         _write(pristine / _VERSION, json.dumps({"recipe": recipe, "version": _version_of(source)}) + "\n")
     return 1 if both else 0
 

@@ -14,7 +14,7 @@ from .schemas import COLUMN_SEQUENCES, SEQUENCE
 
 
 def resolve_columns(known: DataFrame, row: StructType) -> DataFrame:
-    """Settle column by column: each has the value of its newest change, if no delete is newer."""
+    """Resolve each column to the value of its newest change, unless a delete is newer."""
     said = known.schema["said"].dataType
     assert isinstance(said, StructType)
     columns = [_resolve_column(name, said[name].dataType) for name in row.names]
@@ -38,7 +38,7 @@ def resolve_columns(known: DataFrame, row: StructType) -> DataFrame:
 
 
 def _resolve_column(name: str, kind: DataType) -> Column:
-    """Settle one column: ``before`` and ``path``, from which change its value was and is, and the ``value``."""
+    """Resolve one column: ``before`` and ``path``, from which change its value was and is, and the ``value``."""
     assert isinstance(kind, StructType)
     field = quoted(name)
     mine = F.col(f"said.{field}")

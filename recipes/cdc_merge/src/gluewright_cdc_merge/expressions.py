@@ -77,12 +77,12 @@ def latest_value(saying: str, name: str, before: Column | None = None) -> Column
 
 
 def tie_of_newest_change(column_sequences: str) -> Column:
-    """Give the tie of a row's newest change: remembered, where others have written to the row; else the row's own."""
+    """Return the tie breaker of a row's newest change: stored, where other changes wrote to the row; else the row's own."""
     return F.coalesce(F.get(F.try_element_at(column_sequences, F.lit("")), 0)["tie"], tie_breaker(F.col("old")))
 
 
 def path_at(sequence: str) -> Column:
-    """Give the path of something that is no upsert itself, before all upserts of the same sequence."""
+    """Return the path of something that is no upsert itself, before all upserts of the same sequence."""
     return F.array(F.struct(F.col(sequence).alias("sequence"), F.lit(None).cast("long").alias("tie")))
 
 

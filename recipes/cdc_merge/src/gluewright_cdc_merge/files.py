@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from ._sql import quoted
 from .audit import ARRIVAL
 from .dms_order import PATH, with_place
 from .feeds import MALFORMED, UNREADABLE, UnsupportedFeedError
@@ -124,7 +125,7 @@ def _as_bytes(text: str) -> str:
 
 def _decoded(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     """Decode values that were read byte by byte, and find those that are not UTF-8."""
-    others = [_quoted(name) for name in rows.columns if name not in names]
+    others = [quoted(name) for name in rows.columns if name not in names]
     raw = _without_bom(names)
     # Where each character is one byte the text is ASCII, and stays.
     ascii_only, decoded = "octet_length({0}) = length({0})", f"CAST(encode({{0}}, '{BYTES}') AS STRING)"
@@ -137,13 +138,13 @@ def _decoded(rows: DataFrame, names: Sequence[str]) -> DataFrame:
         f"if({' AND '.join(valid)}, NULL, '{NOT_UTF8}') AS {UNREADABLE}",
     )
     shown = "if({1} IS NULL OR {0} IS NULL OR " + same + ", {0}, base64(CAST({0} AS BINARY))) AS {2}"
-    made = [shown.format(f"_gw_value{n}", UNREADABLE, _quoted(name)) for n, name in enumerate(names)]
+    made = [shown.format(f"_gw_value{n}", UNREADABLE, quoted(name)) for n, name in enumerate(names)]
     return rows.selectExpr(*made, *others, UNREADABLE)
 
 
 def _without_bom(names: Sequence[str]) -> list[str]:
     """Return the columns as SQL, without a byte order mark in front of the first or of a malformed line."""
-    bom, first = _as_bytes(BOM), _quoted(names[0])
+    bom, first = _as_bytes(BOM), quoted(names[0])
     # In front of a quote the mark hides the quote from the parser.
     inner = f"substring({first}, {len(bom) + 2}, length({first}) - {len(bom) + 2})"
     unquoted = f"CASE WHEN {first} LIKE '{bom}\"%\"' THEN replace({inner}, '\"\"', '\"')"
@@ -151,9 +152,9 @@ def _without_bom(names: Sequence[str]) -> list[str]:
     def bare(name: str) -> str:
         return f"WHEN startswith({name}, '{bom}') THEN substring({name}, {len(bom) + 1}) ELSE {name} END"
 
-    columns = [_quoted(name) for name in names]
+    columns = [quoted(name) for name in names]
     return [
-        f"{unquoted} {bare(name)}" if name == first else f"CASE {bare(name)}" if name == _quoted(MALFORMED) else name
+        f"{unquoted} {bare(name)}" if name == first else f"CASE {bare(name)}" if name == quoted(MALFORMED) else name
         for name in columns
     ]
 
@@ -169,17 +170,13 @@ def _by_position(rows: DataFrame, names: Sequence[str], op: str, null: str) -> D
     """Take lines that lack just the operation for what they are: rows of a full load."""
     if names[0].lower() != op.lower():
         return rows
-    shorter = ", ".join(f"{_quoted(name)} STRING" for name in [*names[1:], MALFORMED])
+    shorter = ", ".join(f"{quoted(name)} STRING" for name in [*names[1:], MALFORMED])
     parsed = F.from_csv(MALFORMED, shorter, {**CSV, "nullValue": null})
     rows = rows.withColumn("_gw_short", F.when(F.col(MALFORMED).isNotNull(), parsed))
-    short = {name: F.col(f"_gw_short.{_quoted(name)}") for name in [*names[1:], MALFORMED]}
+    short = {name: F.col(f"_gw_short.{quoted(name)}") for name in [*names[1:], MALFORMED]}
     # A line with an operation lacks something else.
     loaded = F.col("_gw_short").isNotNull() & short[MALFORMED].isNull() & ~short[names[1]].isin("I", "U", "D")
     rows = rows.withColumn("_gw_loaded", F.coalesce(loaded, F.lit(False)))
-    own = {name: F.when(F.col("_gw_loaded"), short.get(name)).otherwise(F.col(_quoted(name))) for name in names[1:]}
-    own |= {name: F.when(~F.col("_gw_loaded"), F.col(_quoted(name))) for name in (names[0], MALFORMED)}
+    own = {name: F.when(F.col("_gw_loaded"), short.get(name)).otherwise(F.col(quoted(name))) for name in names[1:]}
+    own |= {name: F.when(~F.col("_gw_loaded"), F.col(quoted(name))) for name in (names[0], MALFORMED)}
     return rows.withColumns(own).drop("_gw_short", "_gw_loaded")
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"

@@ -18,8 +18,6 @@ from pyspark.sql.types import (
 
 SEQUENCE = "_gw_sequence"
 """The table's column with the sequence of each row's newest change."""
-
-
 COLUMN_SEQUENCES = "_gw_column_sequences"
 """The table's column with the sequences of columns that are older than their row; only for feeds with partial changes."""
 

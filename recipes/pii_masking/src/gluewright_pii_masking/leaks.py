@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, StructType
 
 from .errors import MaskingError
+from .paths import quoted
 
 
 class InvalidLeakCheckError(MaskingError):
@@ -79,7 +80,7 @@ def leaks(
 
 def _texts(rows: DataFrame, only: Sequence[str] | None = None) -> DataFrame:
     """Return every value as text with the path of its column, in small letters and without white space around it."""
-    found = [pair for each in rows.schema for pair in _reached(_quoted(each.name), each.dataType, F.col(_exact(each.name)))]
+    found = [pair for each in rows.schema for pair in _reached(_quoted(each.name), each.dataType, F.col(quoted(each.name)))]
     if only is not None:
         if missing := [path for path in only if path not in {place for place, _ in found}]:
             known = ", ".join(place for place, _ in found)
@@ -126,8 +127,4 @@ def _gathered(path: str, kind: DataType, values: Column, number: int) -> Column:
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"\w+", name) else _exact(name)
-
-
-def _exact(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
+    return name if re.fullmatch(r"\w+", name) else quoted(name)

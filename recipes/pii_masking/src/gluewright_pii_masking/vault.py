@@ -26,6 +26,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from .errors import MaskingError
+from .paths import quoted
 
 VAULT = ("domain", "lookup", "sealed", "token")
 """The columns of a vault, all of them texts."""
@@ -126,7 +127,7 @@ def _replaced(rows: DataFrame, columns: Sequence[str], vault: DataFrame, old: st
         replaced = {rows.select(top).columns[0]: column}
         found = found.select(
             *(
-                replaced.get(each.name, F.col(_quoted(each.name))).alias(each.name, metadata=each.metadata)
+                replaced.get(each.name, F.col(quoted(each.name))).alias(each.name, metadata=each.metadata)
                 for each in rows.schema
             )
         )
@@ -141,7 +142,3 @@ def _check(rows: DataFrame, path: str) -> None:
         raise VaultMismatchError(f"there is no column {path}; there are {known}") from error
     if kind != "string":
         raise VaultMismatchError(f"{path} is {kind}; look-ups and tokens are texts outside arrays and maps")
-
-
-def _quoted(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
